@@ -1,0 +1,76 @@
+#pragma once
+/// The front door: what an attention is made of, what it takes and what it gives.
+///
+/// B batch, H heads of v, Hk heads of q and k (divides H: heads h·Hk/H share one), L tokens, D key width, E value
+/// width, A = accumulator_t<T> (float, or double for double). Views have any strides with a contiguous last
+/// dimension. Outputs must not overlap inputs or one another.
+
+#include <concepts>
+#include <optional>
+#include <span>
+
+#include "lion/backend/backend.hpp"
+#include "lion/core/executor.hpp"
+#include "lion/core/workspace.hpp"
+#include "lion/direction/direction.hpp"
+#include "lion/form/form.hpp"
+#include "lion/mask/mask.hpp"
+#include "lion/normalise/normalise.hpp"
+
+namespace lion {
+
+/// What forward and backward read. Feature maps have been applied to q and k.
+template <Scalar T>
+struct AttentionInputs {
+  View<const T, 4> q;                   ///< [B,Hk,L,D]
+  View<const T, 4> k;                   ///< [B,Hk,L,D]
+  View<const T, 4> v;                   ///< [B,H,L,E]
+  View<const bool, 2> key_mask{};       ///< [B,L], false where a token is padding: its k and v are never read
+  std::span<const Index> cu_seqlens{};  ///< cumulative lengths 0 … L of packed sequences; empty: one sequence
+};
+
+/// What forward writes.
+template <Scalar T>
+struct AttentionOutputs {
+  View<T, 4> y;                         ///< [B,H,L,E]
+  View<accumulator_t<T>, 3> row_sum{};  ///< δ = d + ε [B,H,L] for backward; wanted if present
+};
+
+/// What backward reads beside the inputs. y and row_sum as forward gave them, or neither: then they are computed again.
+template <Scalar T>
+struct AttentionUpstream {
+  View<const T, 4> dy;                        ///< [B,H,L,E]
+  View<const T, 4> y{};                       ///< [B,H,L,E]
+  View<const accumulator_t<T>, 3> row_sum{};  ///< [B,H,L]
+};
+
+/// What backward writes (overwrites).
+template <Scalar T>
+struct AttentionGradients {
+  View<T, 4> dq;  ///< [B,Hk,L,D]
+  View<T, 4> dk;  ///< [B,Hk,L,D]
+  View<T, 4> dv;  ///< [B,H,L,E]
+};
+
+/// A mask along an order of the tokens. Several of these give the mean of their attentions (♮, math.md §1).
+template <class Mask, Scalar T>
+struct OrderedMask {
+  typename Mask::template Parameters<accumulator_t<T>> mask;  ///< in token order
+  std::span<const Index> order{};  ///< [L], the token at each place of the walk; empty: as they lie
+};
+
+template <class Mask, Scalar T>
+using MaskParameters = typename Mask::template Parameters<accumulator_t<T>>;
+template <class Mask, Scalar T>
+using MaskGradients = typename Mask::template Gradients<accumulator_t<T>>;
+
+/// Linear attention under a mask, in a form, on a backend (math.md §1):
+///
+///     y_i = Σ_j A_ij v_j / (Σ_j A_ij + ε),   A = s · (Q Kᵀ) ⊙ M
+///
+/// The combinations that exist are specialisations; this one says which.
+template <class Mask, class Form = form::Auto, class Backend = backend::Cpu, class Normaliser = normalise::RowSum,
+          class Direction = direction::Both>
+struct Attention;
+
+}  // namespace lion

@@ -1,0 +1,59 @@
+#pragma once
+/// What a mask is: a type that supplies scalars, and nothing else.
+///
+/// A mask `M` has
+///   static constexpr std::string_view name;       for messages
+///   static constexpr DecayKind decay;             how many log-decays there are
+///   static constexpr bool gated;                  whether there is a gate γ on the keys
+///   template <class A> struct Parameters;         where the scalars come from
+///   template <class A> struct Gradients;          where their gradients go
+/// with A float or double, the type of arithmetic. `Parameters` has, as its kind asks,
+///   A log_decay(Index h) const;                   ℓ = log λ in [-∞, 0], one per head
+///   A log_decay(Index b, Index h, Index t) const; one per token
+///   A gate(Index b, Index h, Index t) const;      γ: k_t is replaced by γ k_t
+///   void check(const AttentionDims&) const;       throws ArgumentError; called before anything is written
+/// and `Gradients` the same names, each with the value to store as a last argument. Each place is written once in a
+/// call, the places of different (b, h) perhaps from different threads. Tokens t are always in token order. All that
+/// is derived from these scalars (sums, weights, tiles) is shared by every mask: mask/tile_decay.hpp.
+
+#include <cmath>
+#include <concepts>
+#include <string>
+#include <string_view>
+
+#include "lion/core/view.hpp"
+
+namespace lion {
+
+/// B batch, H heads of v, Hk heads of q and k (divides H), L tokens, D key width, E value width.
+struct AttentionDims {
+  Index B = 0, H = 0, Hk = 0, L = 0, D = 0, E = 0;
+};
+
+namespace mask {
+
+enum class DecayKind {
+  none,      ///< λ = 1 everywhere: one global state serves all tokens
+  per_head,  ///< one λ per head: everything derived is derived once per head
+  per_token  ///< one λ per token and head
+};
+
+template <class M>
+concept Mask = requires {
+  { M::name } -> std::convertible_to<std::string_view>;
+  { M::decay } -> std::convertible_to<DecayKind>;
+  { M::gated } -> std::convertible_to<bool>;
+  typename M::template Parameters<float>;
+  typename M::template Gradients<float>;
+};
+
+/// Throws ArgumentError unless the log-decay at `index` of `argument` is in [-∞, 0] (NaN is not).
+template <std::size_t Rank, class A>
+void require_log_decay(A value, const char* argument, const Shape<Rank>& index) {
+  if (value <= A(0)) return;
+  throw ArgumentError(std::string("attention: ") + argument + to_string(index) + " is " + std::to_string(value) +
+                      ", expected a value in [-inf, 0]");
+}
+
+}  // namespace mask
+}  // namespace lion

@@ -1,0 +1,42 @@
+#pragma once
+/// LION-S: one decay per token and head (math.md §1).
+
+#include "lion/mask/mask.hpp"
+
+namespace lion::mask {
+
+/// One λ per batch entry, head and token.
+struct Selective {
+  static constexpr std::string_view name = "selective";
+  static constexpr DecayKind decay = DecayKind::per_token;
+  static constexpr bool gated = false;
+
+  template <class A>
+  struct Parameters {
+    View<const A, 3> log_lambda;  ///< [B,H,L] in token order, each in [-∞, 0]
+
+    A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
+
+    void check(const AttentionDims& dims) const {
+      require_shape<3>("attention", "log_lambda", log_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
+      for (Index b = 0; b < dims.B; ++b) {
+        for (Index h = 0; h < dims.H; ++h) {
+          for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});
+        }
+      }
+    }
+  };
+
+  template <class A>
+  struct Gradients {
+    View<A, 3> dlog_lambda;  ///< [B,H,L] in token order
+
+    void log_decay(Index b, Index h, Index t, A value) const { dlog_lambda(b, h, t) = value; }
+
+    void check(const AttentionDims& dims) const {
+      require_shape<3>("attention", "dlog_lambda", dlog_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
+    }
+  };
+};
+
+}  // namespace lion::mask
