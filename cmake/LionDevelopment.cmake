@@ -1,0 +1,35 @@
+# Flags of lion's own programs (tests, examples, benchmarks). None of these reaches a consumer of lion::lion.
+
+if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+  find_program(LION_CCACHE ccache)
+  mark_as_advanced(LION_CCACHE)
+  if(LION_CCACHE)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${LION_CCACHE}")
+  endif()
+endif()
+
+add_library(lion_development INTERFACE)
+target_compile_options(lion_development INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+if(LION_WERROR)
+  target_compile_options(lion_development INTERFACE -Werror)
+endif()
+if(LION_NATIVE)
+  target_compile_options(lion_development INTERFACE -march=native)
+endif()
+if(LION_SANITIZE)
+  # Frames stay for readable reports, and anything reported ends the program.
+  target_compile_options(lion_development INTERFACE "-fsanitize=${LION_SANITIZE}" -fno-sanitize-recover=all
+                                                    -fno-omit-frame-pointer)
+  target_link_options(lion_development INTERFACE "-fsanitize=${LION_SANITIZE}")
+endif()
+
+# lion_program(NAME SOURCES … LIBRARIES …): an executable under the flags above.
+function(lion_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
+    message(FATAL_ERROR "lion_program(${name} SOURCES … [LIBRARIES …]) has ${ARGN}")
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} lion_development)
+endfunction()

@@ -1,0 +1,47 @@
+# find_package(lion [version] [COMPONENTS io]): lion::lion always, lion::COMPONENT for each component asked for.
+# The same file serves the build tree and an install: the targets lie beside it.
+
+include(CMakeFindDependencyMacro)
+
+set(lion_known_components io)
+
+foreach(component IN LISTS lion_FIND_COMPONENTS)
+  set(lion_${component}_FOUND FALSE)
+  set(lion_reason "")
+  if(NOT component IN_LIST lion_known_components)
+    list(JOIN lion_known_components ", " lion_known)
+    set(lion_reason "lion has no component \"${component}\", expected one of: ${lion_known}.")
+  elseif(NOT EXISTS "${CMAKE_CURRENT_LIST_DIR}/lion_${component}Targets.cmake")
+    string(TOUPPER "${component}" lion_option)
+    set(lion_reason "lion was built without its component \"${component}\": build it with LION_${lion_option}=ON.")
+  endif()
+  if(lion_reason)
+    if(lion_FIND_REQUIRED_${component})
+      set(lion_FOUND FALSE)
+      set(lion_NOT_FOUND_MESSAGE "${lion_reason}")
+      return()
+    endif()
+  else()
+    set(lion_${component}_FOUND TRUE)
+  endif()
+endforeach()
+
+# Eigen's version file knows one major version only, so 3.4 and 5 are told apart here.
+if(NOT TARGET Eigen3::Eigen)
+  find_dependency(Eigen3 CONFIG)
+  if(Eigen3_VERSION VERSION_LESS 3.4)
+    set(lion_FOUND FALSE)
+    set(lion_NOT_FOUND_MESSAGE "lion needs Eigen 3.4 or later, found ${Eigen3_VERSION} in ${Eigen3_DIR}.")
+    return()
+  endif()
+endif()
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_dependency(Threads)
+include("${CMAKE_CURRENT_LIST_DIR}/lionTargets.cmake")
+
+if(lion_io_FOUND)
+  if(NOT TARGET nlohmann_json::nlohmann_json)
+    find_dependency(nlohmann_json 3.10 CONFIG)
+  endif()
+  include("${CMAKE_CURRENT_LIST_DIR}/lion_ioTargets.cmake")
+endif()
