@@ -19,7 +19,7 @@ struct AlignedDelete {
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 inline AlignedBytes aligned_bytes(std::size_t n) {
   return AlignedBytes(
-      static_cast<std::byte*>(::operator new(std::max<std::size_t>(n, 1), std::align_val_t(kAlignment))));
+      static_cast<std::byte*>(::operator new((std::max<std::size_t>)(n, 1), std::align_val_t(kAlignment))));
 }
 }  // namespace detail
 
@@ -34,7 +34,7 @@ class Tensor {
     for (Index extent : shape) {
       if (extent < 0) throw ArgumentError("Tensor: shape is " + to_string(shape) + ", expected no negative extent");
     }
-    bytes_ = detail::aligned_bytes(sizeof(T) * static_cast<std::size_t>(size()));
+    bytes_ = detail::aligned_bytes(sizeof(T) * static_cast<std::size_t>(count(shape_)));
     std::uninitialized_fill_n(data(), size(), T(0));
   }
 

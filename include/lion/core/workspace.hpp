@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "lion/core/tensor.hpp"
 
@@ -38,8 +39,18 @@ class Workspace {
   /// Over the caller's memory, of any alignment. Never grows.
   Workspace(void* data, std::size_t size) : data_(static_cast<std::byte*>(data)), size_(size), borrowed_(true) {}
 
-  Workspace(Workspace&&) = default;
-  Workspace& operator=(Workspace&&) = default;
+  Workspace(Workspace&& other) noexcept { swap(other); }
+  Workspace& operator=(Workspace&& other) noexcept {
+    Workspace taken(std::move(other));
+    swap(taken);
+    return *this;
+  }
+  void swap(Workspace& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(borrowed_, other.borrowed_);
+    std::swap(own_, other.own_);
+  }
 
   std::size_t size() const { return size_; }
 
