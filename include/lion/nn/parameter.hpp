@@ -1,0 +1,52 @@
+#pragma once
+/// A weight of a model and its gradient: what optimisers, files and tests see of it.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lion/core/tensor.hpp"
+
+namespace lion::nn {
+
+/// A named weight of any rank, its elements dense and row-major in one run of memory.
+template <Real S>
+struct Parameter {
+  Parameter() = default;
+  /// Zero, with a zero gradient of the same size.
+  Parameter(std::string name_, std::vector<Index> shape_, bool decay_)
+      : Parameter(without_grad(std::move(name_), std::move(shape_), decay_)) {
+    make_grad();
+  }
+
+  /// Zero, without memory for a gradient until `make_grad`: an engine that only infers holds half.
+  static Parameter without_grad(std::string name, std::vector<Index> shape, bool decay) {
+    Parameter p;
+    p.name = std::move(name);
+    p.shape = std::move(shape);
+    p.value = Tensor<S, 1>({count_of(p.shape)});
+    p.decay = decay;
+    return p;
+  }
+
+  /// A zero gradient, if there is none yet.
+  void make_grad() {
+    if (grad.size() != value.size()) grad = Tensor<S, 1>(value.shape());
+  }
+
+  Index size() const { return value.size(); }
+
+  static Index count_of(const std::vector<Index>& shape) {
+    Index n = 1;
+    for (Index extent : shape) n *= extent;
+    return n;
+  }
+
+  std::string name;          ///< as in the state dict: "blocks.0.attn.qkv.weight"
+  std::vector<Index> shape;  ///< as in the state dict
+  Tensor<S, 1> value;        ///< [product of shape]
+  Tensor<S, 1> grad;         ///< [product of shape], or empty (`make_grad`); backward adds to it
+  bool decay = true;         ///< whether weight decay applies: not to biases, norms, tokens, positions
+};
+
+}  // namespace lion::nn

@@ -1,0 +1,125 @@
+#pragma once
+/// The optimiser of the paper's recipes.
+
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lion/core/executor.hpp"
+#include "lion/nn/parameter.hpp"
+
+namespace lion::train {
+
+struct AdamWOptions {
+  double beta1 = 0.9;          ///< in [0, 1)
+  double beta2 = 0.999;        ///< in [0, 1)
+  double epsilon = 1e-8;       ///< ≥ 0
+  double weight_decay = 0.01;  ///< ≥ 0; only where a parameter's `decay` is set
+};
+
+/// What AdamW remembers; write it beside the weights to go on later.
+template <Real S>
+struct AdamWState {
+  Index steps = 0;                   ///< taken so far
+  std::vector<Tensor<S, 1>> first;   ///< running mean of the gradient, one per parameter
+  std::vector<Tensor<S, 1>> second;  ///< running mean of its square
+};
+
+/// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with the meaning of torch.optim.AdamW: at step t = 1, 2, …
+///
+///     w ← w − η·wd·w        m ← β1 m + (1−β1) g        v ← β2 v + (1−β2) g²
+///     w ← w − η/(1−β1^t) · m / ( √v/√(1−β2^t) + ε )
+///
+/// where wd is 0 for a parameter whose `decay` is off. The parameters must outlive it.
+template <Real S>
+class AdamW {
+ public:
+  explicit AdamW(std::span<nn::Parameter<S>* const> parameters, const AdamWOptions& options = {})
+      : parameters_(parameters.begin(), parameters.end()), options_(options) {
+    const auto fraction = [](const char* name, double beta) {
+      if (beta >= 0 && beta < 1) return;
+      throw ArgumentError(std::string("AdamW: ") + name + " is " + std::to_string(beta) +
+                          ", expected a value in [0, 1)");
+    };
+    const auto positive = [](const char* name, double value) {
+      if (value >= 0 && std::isfinite(value)) return;
+      throw ArgumentError(std::string("AdamW: ") + name + " is " + std::to_string(value) +
+                          ", expected a finite value of at least 0");
+    };
+    fraction("beta1", options.beta1);
+    fraction("beta2", options.beta2);
+    positive("epsilon", options.epsilon);
+    positive("weight_decay", options.weight_decay);
+    for (const nn::Parameter<S>* p : parameters_) {
+      state_.first.emplace_back(Shape<1>{p->value.size()});
+      state_.second.emplace_back(Shape<1>{p->value.size()});
+    }
+  }
+
+  /// One step along the gradients, which are left as they are. Each element is computed alone: the executor changes
+  /// the time only.
+  void step(double learning_rate, Executor executor = {}) {
+    ++state_.steps;
+    const double t = static_cast<double>(state_.steps);
+    const Coefficients c{learning_rate, learning_rate / (1 - std::pow(options_.beta1, t)),
+                         std::sqrt(1 - std::pow(options_.beta2, t))};
+    executor.parallel_for(static_cast<Index>(parameters_.size()),
+                          [&](Index i) { update(static_cast<std::size_t>(i), c); });
+  }
+
+  void zero_grad() {
+    for (nn::Parameter<S>* p : parameters_) p->grad.fill(S(0));
+  }
+
+  const AdamWState<S>& state() const { return state_; }
+
+  /// Goes on from a saved state; its shapes must be those of the parameters.
+  void restore(AdamWState<S> state) {
+    const auto check = [&](const char* name, const std::vector<Tensor<S, 1>>& moments) {
+      require_shape<1>("AdamW", name, {static_cast<Index>(moments.size())}, {static_cast<Index>(parameters_.size())},
+                       " to match the parameters");
+      for (std::size_t i = 0; i < moments.size(); ++i) {
+        require_shape<1>("AdamW", name, moments[i].shape(), {parameters_[i]->value.size()},
+                         (" to match " + parameters_[i]->name).c_str());
+      }
+    };
+    if (state.steps < 0) {
+      throw ArgumentError("AdamW: steps is " + std::to_string(state.steps) + ", expected at least 0");
+    }
+    check("first", state.first);
+    check("second", state.second);
+    state_ = std::move(state);
+  }
+
+ private:
+  struct Coefficients {
+    double learning_rate, step, correction;
+  };
+
+  void update(std::size_t i, const Coefficients& c) {
+    nn::Parameter<S>& p = *parameters_[i];
+    S* w = p.value.data();
+    S* m = state_.first[i].data();
+    S* v = state_.second[i].data();
+    const S* g = p.grad.data();
+    const S keep = static_cast<S>(1 - (p.decay ? c.learning_rate * options_.weight_decay : 0));
+    const S b1 = static_cast<S>(options_.beta1), a1 = static_cast<S>(1 - options_.beta1);
+    const S b2 = static_cast<S>(options_.beta2), a2 = static_cast<S>(1 - options_.beta2);
+    const S step = static_cast<S>(c.step), correction = static_cast<S>(1 / c.correction);
+    const S epsilon = static_cast<S>(options_.epsilon);
+    const Index n = p.value.size();
+    for (Index j = 0; j < n; ++j) {
+      m[j] = b1 * m[j] + a1 * g[j];
+      v[j] = b2 * v[j] + a2 * g[j] * g[j];
+      w[j] = keep * w[j] - step * m[j] / (std::sqrt(v[j]) * correction + epsilon);
+    }
+  }
+
+  std::vector<nn::Parameter<S>*> parameters_;
+  AdamWOptions options_;
+  AdamWState<S> state_;
+};
+
+}  // namespace lion::train

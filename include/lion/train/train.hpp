@@ -1,0 +1,11 @@
+#pragma once
+/// Everything a training loop needs.
+
+#include "lion/train/accuracy.hpp"
+#include "lion/train/adamw.hpp"
+#include "lion/train/batches.hpp"
+#include "lion/train/clip.hpp"
+#include "lion/train/cross_entropy.hpp"
+#include "lion/train/digits.hpp"
+#include "lion/train/random.hpp"
+#include "lion/train/schedule.hpp"
