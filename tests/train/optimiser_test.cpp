@@ -53,6 +53,12 @@ TEMPLATE_TEST_CASE("AdamW steps as torch does, decaying only what is to be decay
   optimiser.zero_grad();
   REQUIRE(a.grad(0) == S(0));
   REQUIRE(optimiser.state().steps == 3);
+
+  auto frozen = Parameter<S>::without_grad("frozen", {1}, true);
+  frozen.value(0) = S(1);
+  const std::array<Parameter<S>*, 1> frozen_list{&frozen};
+  AdamW<S>(List<S>(frozen_list)).step(0.1);
+  REQUIRE(frozen.value(0) == S(1));
 }
 
 TEST_CASE("AdamW goes on from a saved state as if it had not stopped, with any executor") {

@@ -32,7 +32,8 @@ struct AdamWState {
 ///     w ← w − η·wd·w        m ← β1 m + (1−β1) g        v ← β2 v + (1−β2) g²
 ///     w ← w − η/(1−β1^t) · m / ( √v/√(1−β2^t) + ε )
 ///
-/// where wd is 0 for a parameter whose `decay` is off. The parameters must outlive it.
+/// where wd is 0 for a parameter whose `decay` is off; a parameter that has no gradient (none was made) stays as it is.
+/// The parameters must outlive it.
 template <Real S>
 class AdamW {
  public:
@@ -100,6 +101,7 @@ class AdamW {
 
   void update(std::size_t i, const Coefficients& c) {
     nn::Parameter<S>& p = *parameters_[i];
+    if (p.grad.size() == 0) return;
     S* w = p.value.data();
     S* m = state_.first[i].data();
     S* v = state_.second[i].data();

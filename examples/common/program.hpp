@@ -1,0 +1,49 @@
+#pragma once
+/// What all programs here share: a command line, and one sentence on standard error when something is wrong.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <utility>
+
+#include "lion/core/error.hpp"
+#include "lion/core/scalar.hpp"
+
+namespace lion::examples {
+
+/// Parses the command line and runs the body; returns the exit code. Whatever is thrown, the command line's errors
+/// included, becomes "NAME: sentence" on standard error and exit code 1.
+template <class F>
+int run(CLI::App& app, int argc, char** argv, F&& body) {
+  const auto fail = [&](std::string message) {
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    std::cerr << app.get_name() << ": " << message << '\n';
+    return 1;
+  };
+  try {
+    app.parse(argc, argv);
+    body();
+    std::cout.flush();
+    if (!std::cout) return fail("cannot write to standard output");
+    return 0;
+  } catch (const CLI::Success& request) {  // --help
+    return app.exit(request);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory");
+  } catch (const std::exception& error) {
+    return fail(error.what());
+  }
+}
+
+/// The flag --threads, of which 0 means all of the machine's.
+inline void add_threads(CLI::App& app, Index& threads) {
+  app.add_option("--threads", threads, "threads to use; 0: as many as the machine has")->capture_default_str();
+}
+
+inline void check_threads(Index threads) {
+  if (threads < 0) throw ArgumentError("--threads is " + std::to_string(threads) + ", expected at least 0");
+}
+
+}  // namespace lion::examples
