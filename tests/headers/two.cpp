@@ -1,0 +1,3 @@
+#include "everything.hpp"
+
+const void* registered_in_two() { return &lion::kAlignment; }
