@@ -1,0 +1,92 @@
+#pragma once
+/// Files that are there whole or not at all.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "lion/core/error.hpp"
+
+namespace lion::io {
+
+/// Writes to a temporary file beside the target and renames it over the target in `commit`, after its bytes are on
+/// disk: at no moment does a reader find half a file. Without a commit the temporary file is removed and the target is
+/// as it was. A target that is a symbolic link is written where the link points to. Every failure throws FileError
+/// naming the target.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path) : path_(path), target_(path) {
+    std::error_code ignored;
+    const auto status = std::filesystem::status(path_, ignored);
+    if (std::filesystem::is_directory(status)) throw FileError("write: " + path_.string() + " is a directory");
+    if (std::filesystem::exists(status)) {
+      // Renaming over a device or a pipe would replace it.
+      if (!std::filesystem::is_regular_file(status))
+        throw FileError("write: " + path_.string() + " is no regular file");
+      std::error_code error;
+      if (auto resolved = std::filesystem::canonical(path_, error); !error) target_ = std::move(resolved);
+    }
+    static std::atomic<unsigned> counter{0};
+    do {
+      temporary_ = target_;
+      temporary_ += "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+      // The mode that any new file gets; O_EXCL so that nobody's file is taken over.
+      file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file_ < 0 && errno == EEXIST);
+    if (file_ < 0) fail(errno);
+  }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile() {
+    if (file_ >= 0) ::close(file_);
+    if (!committed_) ::unlink(temporary_.c_str());
+  }
+
+  /// Appends.
+  void write(std::span<const std::byte> bytes) {
+    constexpr std::size_t kMost = std::size_t{1} << 30;  // a write takes less than 2 GiB
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(file_, bytes.data(), (std::min)(bytes.size(), kMost));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail(errno);
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+  }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+  /// Puts the file in its place. Nothing may be written afterwards.
+  void commit() {
+    if (::fsync(file_) != 0) fail(errno);
+    if (::close(std::exchange(file_, -1)) != 0) fail(errno);
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+    committed_ = true;
+    // The new name is on disk once its directory is; where directories cannot be synchronised the file is still whole.
+    const std::filesystem::path directory = target_.has_parent_path() ? target_.parent_path() : ".";
+    if (const int handle = ::open(directory.c_str(), O_RDONLY | O_CLOEXEC); handle >= 0) {
+      static_cast<void>(::fsync(handle));
+      ::close(handle);
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(int error) const {
+    throw FileError("write: " + path_.string() + ": " + std::generic_category().message(error));
+  }
+
+  std::filesystem::path path_, target_, temporary_;
+  int file_ = -1;
+  bool committed_ = false;
+};
+
+}  // namespace lion::io
