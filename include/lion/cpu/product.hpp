@@ -46,11 +46,11 @@ void add_product(C&& c, const A& a, const B& b) {
     return;
   }
   for (Index i = 0; i < m; i += kPanel) {
-    const Index rows = std::min(kPanel, m - i);
+    const Index rows = (std::min)(kPanel, m - i);
     for (Index j = 0; j < n; j += kPanel) {
-      const Index cols = std::min(kPanel, n - j);
+      const Index cols = (std::min)(kPanel, n - j);
       for (Index p = 0; p < depth; p += kPanel) {
-        const Index terms = std::min(kPanel, depth - p);
+        const Index terms = (std::min)(kPanel, depth - p);
         c.block(i, j, rows, cols).noalias() += a.block(i, p, rows, terms) * b.block(p, j, terms, cols);
       }
     }

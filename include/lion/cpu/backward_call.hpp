@@ -1,0 +1,203 @@
+#pragma once
+/// A backward call on the CPU: its tasks (one per group of heads that share q and k), their scratch, and the sums over
+/// heads, orders and batch.
+
+#include "lion/cpu/backward.hpp"
+#include "lion/cpu/forward_call.hpp"
+#include "lion/cpu/rnn_backward.hpp"
+
+namespace lion::cpu {
+
+/// Scratch of one lane of a backward call.
+template <class Types>
+struct BackwardLane {
+  using A = typename Types::A;
+  using M = typename Types::M;
+  using Tiles = std::conditional_t<Types::recurrent, RnnBackwardScratch<A, M>, BackwardScratch<A, M>>;
+
+  Tiles tiles;
+  A *dq = nullptr, *dk = nullptr, *dv = nullptr;  // [L, D], [L, D], [L, E], where the outputs cannot hold the sums
+  A *y = nullptr, *row_sum = nullptr;             // [L, E], [L], where they are computed again
+  std::optional<ForwardLane<Types>> forward;
+
+  BackwardLane(Arena& arena, const AttentionDims& dims, bool again) : tiles(arena, dims.L, dims.D, dims.E) {
+    if (!std::same_as<typename Types::T, A>) {
+      dq = arena.take<A>(dims.L * dims.D);
+      dk = arena.take<A>(dims.L * dims.D);
+      dv = arena.take<A>(dims.L * dims.E);
+    }
+    if (again) {
+      y = arena.take<A>(dims.L * dims.E);
+      row_sum = arena.take<A>(dims.L);
+      forward.emplace(arena, dims, true);
+    }
+  }
+};
+
+template <class Types>
+class BackwardCall {
+ public:
+  using T = typename Types::T;
+  using A = typename Types::A;
+  using M = typename Types::M;
+  using Masks = typename Types::Masks;
+  using Gradients = std::span<const MaskGradients<M, T>>;
+
+  BackwardCall(const AttentionInputs<T>& in, const AttentionDims& dims, const CallOptions& options, std::size_t orders,
+               bool again, const Executor& executor)
+      : in_(in), dims_(dims), options_(options), again_(again), executor_(executor) {
+    tasks_ = dims.L == 0 || dims.H == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
+    lanes_ = executor.lanes(tasks_);
+    Arena shared;
+    slots(shared, orders);
+    shared_size_ = shared.used();
+    Arena arena;
+    BackwardLane<Types>(arena, dims, again);
+    lane_size_ = arena.used() + kAlignment;
+  }
+
+  std::size_t scratch() const { return shared_size_ + kAlignment + static_cast<std::size_t>(lanes_) * lane_size_; }
+
+  void run(Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out, Gradients mask_gradients,
+           const IncomingBackward<A>& incoming, std::byte* scratch) const {
+    Arena shared(scratch);
+    double* per_head = slots(shared, masks.size());
+    std::byte* lanes = scratch + (shared_size_ + kAlignment - 1) / kAlignment * kAlignment;
+    executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
+      Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
+      BackwardLane<Types> lane(arena, dims_, again_);
+      run_group(task, masks, upstream, out, mask_gradients, incoming, lane, per_head);
+    });
+    if constexpr (M::decay == mask::DecayKind::per_head) sum_per_head(masks, mask_gradients, per_head);
+  }
+
+ private:
+  /// dℓ of one head summed over one sequence, for every order, sequence and head: [R, B·sequences, H].
+  double* slots(Arena& arena, std::size_t orders) const {
+    if constexpr (M::decay != mask::DecayKind::per_head) return nullptr;
+    return arena.take<double>(static_cast<Index>(orders) * dims_.B * sequence_count(in_) * dims_.H);
+  }
+
+  void sum_per_head(Masks masks, Gradients mask_gradients, const double* per_head) const {
+    const Index rows = dims_.B * sequence_count(in_);
+    for (std::size_t r = 0; r < masks.size(); ++r) {
+      for (Index h = 0; h < dims_.H; ++h) {
+        double sum = 0;
+        for (Index i = 0; i < rows && tasks_ > 0; ++i) {
+          sum += per_head[(static_cast<Index>(r) * rows + i) * dims_.H + h];
+        }
+        const bool cut = static_cast<double>(masks[r].mask.log_decay(h)) <= mask::kCut;
+        mask_gradients[r].log_decay(h, cut ? A(0) : static_cast<A>(sum));
+      }
+    }
+  }
+
+  void run_group(Index task, Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
+                 Gradients mask_gradients, const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
+                 double* per_head) const {
+    const Index sequences = sequence_count(in_), group = task / sequences % dims_.Hk;
+    const Index b = task / (dims_.Hk * sequences), heads = dims_.H / dims_.Hk;
+    const Stretch sequence = sequence_of(in_, task % sequences);
+    const Rows<A> dq = wide(out.dq, b, group, lane.dq), dk = wide(out.dk, b, group, lane.dk);
+    clear(dq, sequence, dims_.D);
+    clear(dk, sequence, dims_.D);
+    for (Index h = group * heads; h < (group + 1) * heads; ++h) {
+      const Rows<A> dv = wide(out.dv, b, h, lane.dv);
+      clear(dv, sequence, dims_.E);
+      const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);
+      for (std::size_t r = 0; r < masks.size(); ++r) {
+        double sum = 0;
+        run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv}, incoming, b, h, sequence, lane, sum);
+        if constexpr (M::decay == mask::DecayKind::per_head) {
+          const Index row = b * sequences + task % sequences;
+          per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;
+        }
+      }
+      narrow(dv, sequence, dims_.E, out.dv, b, h);
+    }
+    narrow(dq, sequence, dims_.D, out.dq, b, group);
+    narrow(dk, sequence, dims_.D, out.dk, b, group);
+  }
+
+  void run_head(const OrderedMask<M, T>& mask, const MaskGradients<M, T>& mask_gradients, const UpstreamRows<T>& rows,
+                const GradientRows<A>& gradients, const IncomingBackward<A>& incoming, Index b, Index h,
+                Stretch sequence, BackwardLane<Types>& lane, double& sum) const {
+    using Walk = std::conditional_t<
+        Types::recurrent, RnnBackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>,
+        BackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>>;
+    const Head<T, M> head = head_of(in_, mask, dims_, b, h, sequence, options_.scale);
+    Walk walk(head, rows, gradients, lane.tiles);
+    const auto give = [&](Index t, double value) {
+      if constexpr (M::decay == mask::DecayKind::per_token) {
+        const bool cut = head.log_decay(t) <= mask::kCut;
+        mask_gradients.log_decay(b, h, t, cut ? A(0) : static_cast<A>(value));
+      }
+      sum += value;
+    };
+    bool done = false;
+    if constexpr (Walk::collapses) {
+      if (options_.plan.global) {
+        walk.run_global(incoming);
+        done = true;
+      }
+    }
+    if (!done) walk.run(options_.plan.chunk, incoming, give);
+    if constexpr (M::gated) {
+      for (Index p = sequence.first; p < sequence.end(); ++p) {
+        const Index t = head.token(p);
+        mask_gradients.gate(b, h, t, static_cast<A>(lane.tiles.scalars.gate[t]));
+      }
+    }
+  }
+
+  /// dy, y and δ of a head; y and δ are computed again where the caller has not kept them.
+  UpstreamRows<T> upstream_rows(Masks masks, const AttentionUpstream<T>& upstream, const Incoming<A>& incoming, Index b,
+                                Index h, Stretch sequence, BackwardLane<Types>& lane) const {
+    UpstreamRows<T> rows;
+    rows.dy = rows_of(upstream.dy, b, h);
+    rows.share = A(1) / static_cast<A>(masks.size());
+    if constexpr (!Types::Normaliser::divides) return rows;
+    if (!again_) {
+      rows.y = rows_of(upstream.y, b, h);
+      rows.row_sum = upstream.row_sum.at(b, h);
+      rows.row_sum_stride = upstream.row_sum.stride(2);
+      return rows;
+    }
+    const Rows<A> y{lane.y, dims_.E};
+    const auto finish = [&](Index t, A* n, A d) {
+      divide_row<typename Types::Normaliser>(n, d, dims_.E, options_.epsilon, rows.share, [&](const A* row, A delta) {
+        store_row(row, dims_.E, y(t));
+        lane.row_sum[t] = delta;
+      });
+    };
+    forward_head<Types>(in_, masks, options_, dims_, b, h, sequence, *lane.forward, y, incoming, {}, finish);
+    rows.y_wide = {lane.y, dims_.E};
+    rows.row_sum = lane.row_sum;
+    return rows;
+  }
+
+  Rows<A> wide(const View<T, 4>& out, Index b, Index h, A* scratch) const {
+    if constexpr (std::same_as<T, A>) return rows_of(out, b, h);
+    return {scratch, out.extent(3)};
+  }
+
+  void clear(Rows<A> rows, Stretch sequence, Index width) const {
+    for (Index t = sequence.first; t < sequence.end(); ++t) std::fill_n(rows(t), width, A(0));
+  }
+
+  void narrow(Rows<A> rows, Stretch sequence, Index width, const View<T, 4>& out, Index b, Index h) const {
+    if constexpr (!std::same_as<T, A>) {
+      for (Index t = sequence.first; t < sequence.end(); ++t) store_row(rows(t), width, out.at(b, h, t));
+    }
+  }
+
+  const AttentionInputs<T>& in_;
+  AttentionDims dims_;
+  CallOptions options_;
+  bool again_;
+  Executor executor_;
+  Index tasks_ = 0, lanes_ = 1;
+  std::size_t shared_size_ = 0, lane_size_ = 0;
+};
+
+}  // namespace lion::cpu

@@ -1,0 +1,167 @@
+#pragma once
+/// n' of one head along one order, in tiles: the chunk form, and the full form as one chunk (math.md §1, §3).
+
+#include "lion/cpu/pairs.hpp"
+#include "lion/cpu/row_sums.hpp"
+#include "lion/cpu/state.hpp"
+
+namespace lion::cpu {
+
+/// Tiles of a forward pass. One per lane; the size depends on D, E and the mask's kind alone.
+template <class A, mask::DecayKind kind>
+struct ForwardScratch {
+  TileDecay<A, kind> rows, columns;
+  A *q, *k, *v, *scaled, *scores;
+  State<A> state;
+  Index loaded = -1;  // first position of the tile in k and v
+
+  ForwardScratch(Arena& arena, Index D, Index E)
+      : rows(arena),
+        columns(arena),
+        q(arena.take<A>(kTile * D)),
+        k(arena.take<A>(kTile * D)),
+        v(arena.take<A>(kTile * E)),
+        scaled(arena.take<A>(kTile * D)),
+        scores(arena.take<A>(kTile * kTile)),
+        state(arena, D, E) {}
+
+  void restart() {
+    rows.restart();
+    columns.restart();
+    loaded = -1;
+  }
+
+  template <class Head>
+  void load_kv(const Head& head, Stretch tile) {
+    if (loaded == tile.first) return;
+    loaded = tile.first;
+    head.load_k(tile, k);
+    head.load_v(tile, v);
+  }
+};
+
+/// The sums of one head along one order, into `rows`.
+template <class T, class M, class Normaliser, class Direction, class Finish>
+class ForwardWalk {
+ public:
+  using A = accumulator_t<T>;
+  using Scratch = ForwardScratch<A, M::decay>;
+  static constexpr bool collapses = M::decay == mask::DecayKind::none && Direction::past && Direction::future;
+
+  ForwardWalk(const Head<T, M>& head, RowSums<A, Finish>& rows, Scratch& scratch)
+      : head_(head), rows_(rows), s_(scratch) {
+    s_.restart();
+  }
+
+  /// One global state: for a mask without decay that is all there is (math.md §3, linear).
+  void run_global(const Incoming<A>& incoming)
+    requires collapses
+  {
+    summarise<true>(incoming.from_earlier);
+    if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
+    for (Index i = tiles.count; i-- > 0;) {
+      begin(tiles[i]);
+      look(tiles[i].size, Edge<A>{}, 0.0);
+      rows_.end(head_, tiles[i], true);
+    }
+    rows_.keep();
+  }
+
+  /// Pairs inside chunks, states across. `outgoing`, if present, receives the forward state after the last token.
+  void run(Index chunk, const Incoming<A>& incoming, const View<A, 4>& outgoing = {}) {
+    const Pieces chunks = Pieces::of(head_.sequence, chunk);
+    if constexpr (Direction::past) {
+      const bool alone = !Direction::future;
+      if (alone || chunks.count > 1 || incoming.any()) sweep<true>(chunks, incoming.from_earlier, alone, outgoing);
+    }
+    if constexpr (Direction::future) sweep<false>(chunks, incoming.from_later, true, {});
+  }
+
+  /// What the sequence hands to the tokens after it (U, left to right) or before it (W), in the scratch's state.
+  template <bool left_to_right>
+  void summarise(const View<const A, 4>& incoming) {
+    s_.state.start(incoming, head_.b, head_.h);
+    enter_tiles<left_to_right>(Pieces::even(head_.sequence, kTile));
+  }
+
+ private:
+  template <bool left_to_right>
+  void sweep(const Pieces& chunks, const View<const A, 4>& incoming, bool with_pairs, const View<A, 4>& outgoing) {
+    s_.state.start(incoming, head_.b, head_.h);
+    for (Index i = 0; i < chunks.count; ++i) {
+      const Pieces tiles = Pieces::even(chunks[left_to_right ? i : chunks.count - 1 - i], kTile);
+      double passed = 0;  // log of the decay between the chunk's near edge and the tile
+      for (Index j = 0; j < tiles.count; ++j) {
+        const Index place = left_to_right ? j : tiles.count - 1 - j;
+        s_.rows.derive(head_, tiles[place]);
+        begin(tiles[place]);
+        look(tiles[place].size, left_to_right ? s_.rows.left() : s_.rows.right(), passed);
+        passed += s_.rows.total();
+        if (with_pairs) add_pairs(tiles, place);
+        rows_.end(head_, tiles[place], with_pairs);
+      }
+      if (i + 1 < chunks.count || outgoing) enter_tiles<left_to_right>(tiles);
+    }
+    if (outgoing) s_.state.store(outgoing, head_.b, head_.h);
+    rows_.keep();
+  }
+
+  template <bool left_to_right>
+  void enter_tiles(const Pieces& tiles) {
+    for (Index j = 0; j < tiles.count; ++j) {
+      const Stretch tile = tiles[left_to_right ? j : tiles.count - 1 - j];
+      s_.load_kv(head_, tile);
+      s_.rows.derive(head_, tile);
+      const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
+      enter<sums>(s_.state, static_cast<A>(std::exp(s_.rows.total())), s_.k, s_.v, static_cast<const A*>(nullptr),
+                  far.to, tile.size, s_.scaled);
+    }
+  }
+
+  void begin(Stretch tile) {
+    head_.load_q(tile, s_.q);
+    rows_.begin(head_, tile);
+  }
+
+  /// n' += e^passed · from_i · q_iᵀ S for the rows of a tile.
+  void look(Index n, Edge<A> near, double passed) {
+    if (s_.state.zero) return;
+    const Index D = head_.D;
+    const A* q = s_.q;
+    if (near.from) {
+      const A factor = static_cast<A>(std::exp(passed));
+      for (Index i = 0; i < n; ++i) copy_row(s_.q + i * D, D, factor * near.from[i], s_.scaled + i * D);
+      q = s_.scaled;
+    }
+    add_product(matrix(rows_.n, n, head_.E), matrix(q, n, D), s_.state.matrix());
+    if constexpr (sums) {
+      Vector<A>(rows_.d, n).matrix().noalias() += matrix(q, n, D) * s_.state.last().matrix();
+    }
+  }
+
+  /// n'_i += Σ_j A_ij v'_j for the rows of tile I over all tiles of its chunk.
+  void add_pairs(const Pieces& tiles, Index I) {
+    const Index n = tiles[I].size, D = head_.D, E = head_.E;
+    for_each_column<Direction, A>(head_, tiles, I, s_.columns, [&](Index J, double between) {
+      const Index m = tiles[J].size;
+      s_.load_kv(head_, tiles[J]);
+      Matrix<A> scores = matrix(s_.scores, n, m, kTile);
+      set_product(scores, matrix(s_.q, n, D), matrix(s_.k, m, D).transpose());
+      if (J == I) {
+        mask_diagonal<Direction, A>(s_.rows, n, s_.scores);
+      } else {
+        mask_outer(OuterMask<A, TileDecay<A, M::decay>>(J < I, s_.rows, s_.columns, between), n, m, s_.scores);
+      }
+      if constexpr (sums) Vector<A>(rows_.d, n) += scores.rowwise().sum().array();
+      add_product(matrix(rows_.n, n, E), scores, matrix(s_.v, m, E));
+    });
+  }
+
+  static constexpr bool sums = Normaliser::divides;
+  const Head<T, M>& head_;
+  RowSums<A, Finish>& rows_;
+  Scratch& s_;
+};
+
+}  // namespace lion::cpu

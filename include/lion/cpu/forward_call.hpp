@@ -1,0 +1,178 @@
+#pragma once
+/// A forward call on the CPU: its tasks (one per head of a sequence), their scratch, and the division by the row sum.
+
+#include "lion/cpu/door.hpp"
+#include "lion/cpu/forward.hpp"
+#include "lion/cpu/rnn_forward.hpp"
+#include "lion/form/cost.hpp"
+
+namespace lion::cpu {
+
+/// What a call does beside its tensors.
+struct CallOptions {
+  form::Plan plan;
+  double scale = 1;
+  double epsilon = 0;
+};
+
+/// The types a call is made of. Full, chunk and auto are one algorithm under different plans, so the form itself is
+/// not among them.
+template <class T_, class M_, bool recurrent_, class N_, class Dir_>
+struct CallTypes {
+  using T = T_;
+  using M = M_;
+  using Normaliser = N_;
+  using Direction = Dir_;
+  using A = accumulator_t<T>;
+  using Masks = std::span<const OrderedMask<M, T>>;
+  static constexpr bool recurrent = recurrent_;
+  static constexpr bool both = Direction::past && Direction::future;
+};
+
+/// The head of v that a task works on.
+template <class T, class M>
+Head<T, M> head_of(const AttentionInputs<T>& in, const OrderedMask<M, T>& mask, const AttentionDims& dims, Index b,
+                   Index h, Stretch sequence, double scale) {
+  Head<T, M> head;
+  head.mask = &mask.mask;
+  head.order = mask.order.empty() ? nullptr : mask.order.data();
+  const Index shared = h * dims.Hk / dims.H;
+  head.q = rows_of(in.q, b, shared);
+  head.k = rows_of(in.k, b, shared);
+  head.v = rows_of(in.v, b, h);
+  if (in.key_mask) {
+    head.key_mask = in.key_mask.at(b);
+    head.key_mask_stride = in.key_mask.stride(1);
+  }
+  head.b = b;
+  head.h = h;
+  head.D = dims.D;
+  head.E = dims.E;
+  head.scale = static_cast<accumulator_t<T>>(scale);
+  head.sequence = sequence;
+  return head;
+}
+
+/// Scratch of one lane of a forward call.
+template <class Types>
+struct ForwardLane {
+  using A = typename Types::A;
+  using M = typename Types::M;
+  using Tiles = std::conditional_t<Types::recurrent, RnnScratch<A, M::decay>, ForwardScratch<A, M::decay>>;
+
+  Tiles tiles;
+  A *n, *d;                // [kTile, E], [kTile]
+  A* waiting_d = nullptr;  // [L], where rows are visited more than once and divided
+  A* waiting_n = nullptr;  // [L, E], where y cannot hold the sums
+
+  ForwardLane(Arena& arena, const AttentionDims& dims, bool revisits)
+      : tiles(arena, dims.D, dims.E), n(arena.take<A>(kTile * dims.E)), d(arena.take<A>(kTile)) {
+    if (revisits && Types::Normaliser::divides) waiting_d = arena.take<A>(dims.L);
+    if (revisits && !std::same_as<typename Types::T, A>) waiting_n = arena.take<A>(dims.L * dims.E);
+  }
+};
+
+/// Whether rows are visited more than once: by two sweeps, or by several orders.
+template <class Types>
+bool revisits_rows(const CallOptions& options, const AttentionDims& dims, std::size_t orders, bool incoming) {
+  if (orders > 1) return true;
+  if (options.plan.global || !Types::both) return false;
+  return Types::recurrent || incoming || options.plan.chunk < dims.L;
+}
+
+/// All orders of one head: finish(token, n [E], d) receives the complete sums. `wide` are rows that hold sums.
+template <class Types, class Finish>
+void forward_head(const AttentionInputs<typename Types::T>& in, typename Types::Masks masks, const CallOptions& options,
+                  const AttentionDims& dims, Index b, Index h, Stretch sequence, ForwardLane<Types>& lane,
+                  Rows<typename Types::A> wide, const Incoming<typename Types::A>& incoming,
+                  const View<typename Types::A, 4>& outgoing, Finish&& finish) {
+  using A = typename Types::A;
+  using Walk = std::conditional_t<
+      Types::recurrent,
+      RnnForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser, typename Types::Direction, Finish&>,
+      ForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser, typename Types::Direction, Finish&>>;
+  RowSums<A, Finish&> rows{lane.n, lane.d, wide, lane.waiting_d, Types::Normaliser::divides, finish};
+  for (std::size_t r = 0; r < masks.size(); ++r) {
+    rows.last_order = r + 1 == masks.size();
+    const auto head = head_of(in, masks[r], dims, b, h, sequence, options.scale);
+    Walk walk(head, rows, lane.tiles);
+    if constexpr (Walk::collapses) {
+      if (options.plan.global) {
+        walk.run_global(incoming);
+        continue;
+      }
+    }
+    walk.run(options.plan.chunk, incoming, outgoing);
+  }
+}
+
+/// y and δ from complete sums (math.md §1).
+template <class Normaliser, class A, class Store>
+void divide_row(A* n, A d, Index E, double epsilon, A share, Store&& store) {
+  A delta = 0;
+  if constexpr (Normaliser::divides) {
+    delta = share * d + static_cast<A>(epsilon);
+    const A factor = delta == A(0) ? A(0) : share / delta;
+    for (Index e = 0; e < E; ++e) n[e] = delta == A(0) ? A(0) : factor * n[e];
+  } else if (share != A(1)) {
+    for (Index e = 0; e < E; ++e) n[e] *= share;
+  }
+  store(n, delta);
+}
+
+template <class Types>
+class ForwardCall {
+ public:
+  using T = typename Types::T;
+  using A = typename Types::A;
+
+  ForwardCall(const AttentionInputs<T>& in, const AttentionDims& dims, const CallOptions& options, std::size_t orders,
+              bool incoming, const Executor& executor)
+      : in_(in), dims_(dims), options_(options), executor_(executor) {
+    tasks_ = dims.L == 0 ? 0 : dims.B * dims.H * sequence_count(in);
+    lanes_ = executor.lanes(tasks_);
+    revisits_ = revisits_rows<Types>(options, dims, orders, incoming);
+    Arena arena;
+    ForwardLane<Types>(arena, dims, revisits_);
+    lane_size_ = arena.used() + kAlignment;
+  }
+
+  std::size_t scratch() const { return static_cast<std::size_t>(lanes_) * lane_size_; }
+
+  void run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
+           const View<A, 4>& outgoing, std::byte* scratch) const {
+    executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
+      Arena arena(scratch + static_cast<std::size_t>(lane_index) * lane_size_);
+      ForwardLane<Types> lane(arena, dims_, revisits_);
+      const Index sequences = sequence_count(in_), b = task / (dims_.H * sequences);
+      const Index h = task / sequences % dims_.H;
+      const Rows<T> y = rows_of(out.y, b, h);
+      const A share = A(1) / static_cast<A>(masks.size());
+      const auto finish = [&](Index t, A* n, A d) {
+        divide_row<typename Types::Normaliser>(n, d, dims_.E, options_.epsilon, share, [&](const A* row, A delta) {
+          store_row(row, dims_.E, y(t));
+          if (out.row_sum) out.row_sum(b, h, t) = delta;
+        });
+      };
+      Rows<A> wide;
+      if constexpr (std::same_as<T, A>) {
+        wide = y;
+      } else {
+        wide = {lane.waiting_n, dims_.E};
+      }
+      forward_head<Types>(in_, masks, options_, dims_, b, h, sequence_of(in_, task % sequences), lane, wide, incoming,
+                          outgoing, finish);
+    });
+  }
+
+ private:
+  const AttentionInputs<T>& in_;
+  AttentionDims dims_;
+  CallOptions options_;
+  Executor executor_;
+  Index tasks_ = 0, lanes_ = 1;
+  bool revisits_ = false;
+  std::size_t lane_size_ = 0;
+};
+
+}  // namespace lion::cpu

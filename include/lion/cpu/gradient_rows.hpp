@@ -1,0 +1,106 @@
+#pragma once
+/// Where the gradients of a head gather: rows of dq, dk, dv, and the scalars per token behind the gradients of a mask.
+
+#include <cmath>
+
+#include "lion/cpu/head.hpp"
+#include "lion/core/workspace.hpp"
+
+namespace lion::cpu {
+
+/// Upstream rows of one head and how they become dn' = [dn, dd] (math.md §4).
+template <class T>
+struct UpstreamRows {
+  using A = accumulator_t<T>;
+  Rows<const T> dy;             // [L, E]
+  Rows<const A> y_wide;         // [L, E], where it was computed again
+  Rows<const T> y;              // [L, E], where forward gave it
+  const A* row_sum = nullptr;   // δ [L] at row_sum_stride, or none: not normalised
+  Index row_sum_stride = 1;
+  A share = 1;                  // 1/R of R orders
+
+  /// dn → [n, E] and dd → [n].
+  template <class Head>
+  void load(const Head& head, Stretch s, A* dn, A* dd) const {
+    const Index E = head.E;
+    for (Index i = 0; i < s.size; ++i) {
+      const Index t = head.token(s.first + i);
+      A* row = dn + i * E;
+      dd[i] = 0;
+      if (!row_sum) {
+        copy_row(dy(t), E, share, row);
+        continue;
+      }
+      const A delta = row_sum[t * row_sum_stride];
+      if (delta == A(0)) {  // a row that sees nothing passes no gradient
+        std::fill_n(row, E, A(0));
+        continue;
+      }
+      copy_row(dy(t), E, share / delta, row);
+      dd[i] = -(y_wide.data ? dot_row(row, y_wide(t), E) : dot_row(row, y(t), E));
+    }
+  }
+};
+
+/// Sums of gradients [L, D] or [L, E] in token order, in arithmetic type: the outputs themselves, or scratch.
+template <class A>
+struct GradientRows {
+  Rows<A> dq, dk, dv;
+};
+
+/// Per token t in double: e_t and f_t of the pairs that a pass sees through states, and of the pairs inside chunks
+/// (math.md §4: e = q·dq^< − k·dk^<, f = k·dk^> − q·dq^>); and k·dk̃ for a gate.
+template <mask::DecayKind kind, bool gated>
+struct MaskScalars {
+  static constexpr bool decays = kind != mask::DecayKind::none;
+  double *e = nullptr, *f = nullptr, *inner_e = nullptr, *inner_f = nullptr, *gate = nullptr;
+
+  MaskScalars() = default;
+  MaskScalars(Arena& arena, Index L) {
+    if constexpr (decays) {
+      e = arena.take<double>(L);
+      f = arena.take<double>(L);
+      inner_e = arena.take<double>(L);
+      inner_f = arena.take<double>(L);
+    }
+    if constexpr (gated) gate = arena.take<double>(L);
+  }
+
+  template <class Head>
+  void clear(const Head& head) {
+    for (Index p = head.sequence.first; p < head.sequence.end(); ++p) {
+      const Index t = head.token(p);
+      if constexpr (decays) e[t] = f[t] = inner_e[t] = inner_f[t] = 0;
+      if constexpr (gated) gate[t] = 0;
+    }
+  }
+};
+
+/// dℓ from those scalars, chunk by chunk from the right, each chunk anchored at its right edge (math.md §4). Only what
+/// crosses chunks is carried on, so that rounding inside them does not add up along the sequence.
+template <mask::DecayKind kind, bool gated>
+class DecayGradient {
+ public:
+  DecayGradient(const MaskScalars<kind, gated>& scalars, double anchor_e, double anchor_f)
+      : s_(scalars), e_(anchor_e), f_(anchor_f) {}
+
+  /// give(token, dℓ) for the tokens of the chunk.
+  template <class Head, class F>
+  void chunk(const Head& head, Stretch chunk, F&& give) {
+    double e = e_, f = f_;
+    for (Index p = chunk.end(); p-- > chunk.first;) {
+      const Index t = head.token(p);
+      f += s_.f[t] + s_.inner_f[t];
+      give(t, e + f);
+      e += s_.e[t] + s_.inner_e[t];
+      e_ += s_.e[t];
+      f_ += s_.f[t];
+    }
+  }
+
+ private:
+  const MaskScalars<kind, gated>& s_;
+  double e_, f_;  // ⟨F, R⟩ and ⟨G, T⟩ at the chunk's right edge
+};
+
+}  // namespace lion::cpu

@@ -1,0 +1,185 @@
+#pragma once
+/// Gradients of one head along one order in the recurrent form: two sweeps, one token at a time (math.md §2, §4).
+
+#include "lion/cpu/gradient_rows.hpp"
+#include "lion/cpu/rnn_forward.hpp"
+
+namespace lion::cpu {
+
+template <class A, class M>
+struct RnnBackwardScratch {
+  RnnScratch<A, M::decay> rows;  // its state is F or G
+  A *dn, *dd, *dq, *dk, *dv;
+  State<A> queries;  // T or R
+  MaskScalars<M::decay, M::gated> scalars;
+
+  RnnBackwardScratch(Arena& arena, Index L, Index D, Index E)
+      : rows(arena, D, E),
+        dn(arena.take<A>(kTile * E)),
+        dd(arena.take<A>(kTile)),
+        dq(arena.take<A>(D)),
+        dk(arena.take<A>(D)),
+        dv(arena.take<A>(E)),
+        queries(arena, D, E),
+        scalars(arena, L) {}
+};
+
+/// As BackwardWalk, for which see what goes where.
+template <class T, class M, class Normaliser, class Direction>
+class RnnBackwardWalk {
+ public:
+  using A = accumulator_t<T>;
+  using Scratch = RnnBackwardScratch<A, M>;
+  static constexpr bool sums = Normaliser::divides;
+  static constexpr bool decays = M::decay != mask::DecayKind::none;
+  static constexpr bool collapses = !decays && Direction::past && Direction::future;
+
+  RnnBackwardWalk(const Head<T, M>& head, const UpstreamRows<T>& upstream, const GradientRows<A>& gradients,
+                  Scratch& scratch)
+      : head_(head), upstream_(upstream), gradients_(gradients), s_(scratch) {
+    s_.scalars.clear(head_);
+  }
+
+  /// One global pair of states: all tokens enter, then all look.
+  void run_global(const IncomingBackward<A>& incoming)
+    requires collapses
+  {
+    start<true>(incoming);
+    if (incoming.keys.from_later) s_.rows.state.add(incoming.keys.from_later, head_.b, head_.h);
+    if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
+    for (Index i = 0; i < tiles.count; ++i) {
+      load(tiles[i]);
+      for (Index j = 0; j < tiles[i].size; ++j) enter_token<true, true>(j);
+    }
+    for (Index i = 0; i < tiles.count; ++i) {
+      load(tiles[i]);
+      for (Index j = 0; j < tiles[i].size; ++j) {
+        const Index t = head_.token(tiles[i].first + j);
+        look_from<true, true>(j);
+        add_token(t);
+      }
+    }
+  }
+
+  template <class Give>
+  void run(Index, const IncomingBackward<A>& incoming, Give&& give) {
+    sweep<true>(incoming, false, [](Stretch) {});
+    DecayGradient<M::decay, M::gated> decay_gradient(
+        s_.scalars, s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h),
+        s_.queries.inner(incoming.keys.from_later, head_.b, head_.h));
+    sweep<false>(incoming, true, [&](Stretch s) {
+      if constexpr (decays) decay_gradient.chunk(head_, s, give);
+    });
+  }
+
+ private:
+  using Row = Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, 1>>;
+
+  template <bool left_to_right>
+  void start(const IncomingBackward<A>& incoming) {
+    s_.rows.state.start(left_to_right ? incoming.keys.from_earlier : incoming.keys.from_later, head_.b, head_.h);
+    s_.queries.start(left_to_right ? incoming.queries.from_earlier : incoming.queries.from_later, head_.b, head_.h);
+  }
+
+  void load(Stretch tile) {
+    s_.rows.load(head_, tile);
+    upstream_.load(head_, tile, s_.dn, s_.dd);
+  }
+
+  Row query(Index j) const { return Row(s_.rows.q + j * head_.D, head_.D); }
+  Row key(Index j) const { return Row(s_.rows.k + j * head_.D, head_.D); }
+  Row value(Index j) const { return Row(s_.rows.v + j * head_.E, head_.E); }
+  Row slope(Index j) const { return Row(s_.dn + j * head_.E, head_.E); }
+  Row dq() const { return Row(s_.dq, head_.D); }
+  Row dk() const { return Row(s_.dk, head_.D); }
+  Row dv() const { return Row(s_.dv, head_.E); }
+
+  template <bool left_to_right, class EndTile>
+  void sweep(const IncomingBackward<A>& incoming, bool own, EndTile&& end_tile) {
+    constexpr bool keys = left_to_right ? Direction::past : Direction::future;
+    constexpr bool queries = left_to_right ? Direction::future : Direction::past;
+    start<left_to_right>(incoming);
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
+    for (Index i = 0; i < tiles.count; ++i) {
+      const Stretch tile = tiles[left_to_right ? i : tiles.count - 1 - i];
+      load(tile);
+      for (Index m = 0; m < tile.size; ++m) {
+        const Index j = left_to_right ? m : tile.size - 1 - m;
+        const Index t = head_.token(tile.first + j);
+        look_from<keys, queries>(j);
+        if constexpr (decays) {
+          const double sign = left_to_right ? 1 : -1;
+          (left_to_right ? s_.scalars.e : s_.scalars.f)[t] += sign * static_cast<double>(query(j).dot(dq()));
+          (left_to_right ? s_.scalars.f : s_.scalars.e)[t] += sign * static_cast<double>(key(j).dot(dk()));
+        }
+        if (own) add_own(j);
+        add_token(t);
+        enter_token<keys, queries>(j);
+      }
+      end_tile(tile);
+    }
+  }
+
+  /// What the states give to a token: overwrites dq, dk, dv.
+  template <bool keys, bool queries>
+  void look_from(Index j) {
+    dq().setZero();
+    dk().setZero();
+    dv().setZero();
+    const A lambda = s_.rows.lambda[j];
+    if (keys && !s_.rows.state.zero) {
+      dq().noalias() += s_.rows.state.matrix() * slope(j);
+      if constexpr (sums) dq() += s_.dd[j] * s_.rows.state.last().matrix();
+    }
+    if (queries && !s_.queries.zero) {
+      dk().noalias() += s_.queries.matrix() * value(j);
+      if constexpr (sums) dk() += s_.queries.last().matrix();
+      dk() *= lambda;
+      dv().noalias() += s_.queries.matrix().transpose() * key(j);
+      dv() *= lambda;
+    }
+  }
+
+  /// A token's own key and value: the diagonal.
+  void add_own(Index j) {
+    const A slope_of_pair = slope(j).dot(value(j)) + (sums ? s_.dd[j] : A(0));
+    const A score = query(j).dot(key(j));
+    dq() += slope_of_pair * key(j);
+    dk() += slope_of_pair * query(j);
+    dv() += score * slope(j);
+  }
+
+  void add_token(Index t) {
+    add_row(s_.dq, head_.D, head_.scale, gradients_.dq(t));
+    if (head_.padded(t)) return;
+    if constexpr (M::gated) s_.scalars.gate[t] += static_cast<double>(dot_row(s_.dk, head_.k(t), head_.D));
+    add_row(s_.dk, head_.D, head_.key_factor(t), gradients_.dk(t));
+    add_row(s_.dv, head_.E, A(1), gradients_.dv(t));
+  }
+
+  /// F = λ (F + k v'ᵀ), T = λ T + q dn'ᵀ; likewise G and R.
+  template <bool keys, bool queries>
+  void enter_token(Index j) {
+    const A lambda = s_.rows.lambda[j];
+    if constexpr (keys) {
+      State<A>& state = s_.rows.state;
+      state.zero = false;
+      state.matrix() = lambda * (state.matrix() + key(j).lazyProduct(value(j).transpose()));
+      if constexpr (sums) state.last() = lambda * (state.last() + key(j).array());
+    }
+    if constexpr (queries) {
+      State<A>& state = s_.queries;
+      state.zero = false;
+      state.matrix() = lambda * state.matrix() + query(j).lazyProduct(slope(j).transpose());
+      if constexpr (sums) state.last() = lambda * state.last() + s_.dd[j] * query(j).array();
+    }
+  }
+
+  const Head<T, M>& head_;
+  const UpstreamRows<T>& upstream_;
+  const GradientRows<A>& gradients_;
+  Scratch& s_;
+};
+
+}  // namespace lion::cpu

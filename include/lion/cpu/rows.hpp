@@ -1,0 +1,77 @@
+#pragma once
+/// Rows of tokens between the caller's tensors and contiguous tiles of arithmetic type.
+
+#include "lion/core/view.hpp"
+#include "lion/cpu/product.hpp"
+
+namespace lion::cpu {
+
+/// Tokens in a tile: a row tile against a column tile is the unit of work, and one product of Eigen's.
+inline constexpr Index kTile = 64;
+
+/// The rows [L, width] of one head in a caller's tensor.
+template <class T>
+struct Rows {
+  T* data = nullptr;
+  Index stride = 0;
+  T* operator()(Index token) const { return data + token * stride; }
+};
+
+template <class T, std::size_t Rank>
+Rows<T> rows_of(const View<T, Rank>& view, Index b, Index h) {
+  return view ? Rows<T>{view.at(b, h), view.stride(2)} : Rows<T>{};
+}
+
+/// to[i] = factor · from[i], converted.
+template <class From, class To>
+void copy_row(const From* from, Index width, To factor, To* to) {
+  for (Index i = 0; i < width; ++i) to[i] = factor * static_cast<To>(from[i]);
+}
+
+/// to[i] = from[i], rounded to To.
+template <class From, class To>
+void store_row(const From* from, Index width, To* to) {
+  for (Index i = 0; i < width; ++i) to[i] = static_cast<To>(from[i]);
+}
+
+/// to[i] += factor · from[i].
+template <class A>
+void add_row(const A* from, Index width, A factor, A* to) {
+  for (Index i = 0; i < width; ++i) to[i] += factor * from[i];
+}
+
+/// Σ a[i]·b[i], b converted.
+template <class A, class B>
+A dot_row(const A* a, const B* b, Index width) {
+  A sum = 0;
+  for (Index i = 0; i < width; ++i) sum += a[i] * static_cast<A>(b[i]);
+  return sum;
+}
+
+/// The stretch [first, first + size) of a walk.
+struct Stretch {
+  Index first = 0, size = 0;
+  Index end() const { return first + size; }
+};
+
+/// A stretch cut into pieces of at most `most` tokens, as equal as can be: the cut depends on the lengths alone.
+struct Pieces {
+  Stretch whole;
+  Index count = 0;
+  Index fixed = 0;  ///< size of all but the last, or 0: even
+
+  static Pieces even(Stretch whole, Index most) { return {whole, (whole.size + most - 1) / most, 0}; }
+  /// All of `size` tokens, the last one short.
+  static Pieces of(Stretch whole, Index size) { return {whole, (whole.size + size - 1) / size, size}; }
+
+  Stretch operator[](Index i) const {
+    if (fixed > 0) {
+      const Index first = i * fixed;
+      return {whole.first + first, (std::min)(fixed, whole.size - first)};
+    }
+    const Index first = whole.size * i / count;
+    return {whole.first + first, whole.size * (i + 1) / count - first};
+  }
+};
+
+}  // namespace lion::cpu

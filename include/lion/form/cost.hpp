@@ -1,0 +1,47 @@
+#pragma once
+/// What a form costs, and the choice behind form::Auto.
+
+#include "lion/form/form.hpp"
+#include "lion/mask/mask.hpp"
+
+namespace lion::form {
+
+/// How a call is computed: pairs inside chunks of this many tokens (all of them: the full form), states across; or,
+/// without decay and in both directions, one global state.
+struct Plan {
+  Index chunk = 1;
+  bool global = false;
+};
+
+/// Multiply-adds per token and head (math.md §3): a pair takes D + E + 1, a token D (E + 1) for each state it enters or
+/// looks at, of which there are `states`. Products with a state run as fast as those of pairs.
+constexpr double cost_per_token(Index chunk, Index D, Index E, Index states) {
+  return static_cast<double>(chunk) * static_cast<double>(D + E + 1) +
+         2.0 * static_cast<double>(states) * static_cast<double>(D * (E + 1));
+}
+
+/// The plan with the fewest operations. Chunks below 64 tokens do not pay: their products are too small.
+constexpr Plan cheapest(mask::DecayKind decay, bool both_directions, Index L, Index D, Index E) {
+  constexpr Index kChunk = 64;
+  const Index whole = L > 0 ? L : 1;
+  if (decay == mask::DecayKind::none && both_directions) {
+    const bool global = cost_per_token(0, D, E, 1) < cost_per_token(whole, D, E, 0);
+    return {whole, global};
+  }
+  const bool full = cost_per_token(whole, D, E, 0) <= cost_per_token(kChunk, D, E, both_directions ? 2 : 1);
+  return {full ? whole : kChunk, false};
+}
+
+/// The plan of each form.
+constexpr Plan plan(const Full&, mask::DecayKind, bool, Index L, Index, Index) { return {L > 0 ? L : 1, false}; }
+constexpr Plan plan(const Rnn&, mask::DecayKind decay, bool both_directions, Index, Index, Index) {
+  return {1, decay == mask::DecayKind::none && both_directions};
+}
+constexpr Plan plan(const Chunk& chunk, mask::DecayKind decay, bool both_directions, Index, Index, Index) {
+  return {chunk.size, decay == mask::DecayKind::none && both_directions};
+}
+constexpr Plan plan(const Auto&, mask::DecayKind decay, bool both_directions, Index L, Index D, Index E) {
+  return cheapest(decay, both_directions, L, D, E);
+}
+
+}  // namespace lion::form
