@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Writes the seeds of fuzz_safetensors: small files of every kind, well-formed and not. They are in the repository;
+run this after changing it:  python3 make_corpus.py"""
+
+import json
+import struct
+from pathlib import Path
+
+folder = Path(__file__).parent / "corpus" / "safetensors"
+
+
+def save(name, header, data=b"", length=None):
+    header = header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":")).encode()
+    header = header + b" " * (-len(header) % 8) if length is None else header
+    length = len(header) if length is None else length
+    (folder / name).write_bytes(struct.pack("<Q", length) + header + data)
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+folder.mkdir(parents=True, exist_ok=True)
+sizes = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
+         "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
+every, at = {"__metadata__": {"key": "value", "é": "\n"}}, 0
+for dtype, size in sizes.items():
+    every[dtype] = tensor(dtype, [2], at, at + 2 * size)
+    at += 2 * size
+save("every_dtype", every, bytes(i * 37 % 256 for i in range(at)))
+save("empty_header", {})
+save("scalar", {"s": tensor("F32", [], 0, 4)}, b"\0\0\x80?")
+save("matrix", {"m": tensor("F32", [2, 3], 0, 24)}, bytes(24))
+save("cube", {"c": tensor("F16", [1, 2, 2], 0, 8)}, bytes(range(8)))
+save("no_elements", {"e": tensor("F32", [4, 0], 0, 0), "x": tensor("U8", [1], 0, 1)}, b"\1")
+save("unaligned", {"b": tensor("U8", [1], 0, 1), "d": tensor("F64", [1], 1, 9)}, bytes(9))
+save("escapes", b'{"a\\u0000\\"\\ud83d\\ude00":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}')
+save("truncated_data", {"m": tensor("F32", [2, 3], 0, 24)}, bytes(23))
+save("truncated_header", b'{"m":{"dtype":"F3')
+save("absurd_length", b"{}", length=2**64 - 1)
+save("length_beyond_file", b"{}", length=3)
+save("overlap", {"a": tensor("U8", [4], 0, 4), "b": tensor("U8", [4], 2, 6)}, bytes(6))
+save("hole", {"a": tensor("U8", [4], 0, 4), "b": tensor("U8", [4], 5, 9)}, bytes(9))
+save("out_of_range", {"a": tensor("U8", [4], 2**63 - 5, 2**63 - 1)}, bytes(4))
+save("begin_after_end", {"a": tensor("U8", [0], 4, 0)}, bytes(4))
+save("wrong_size", {"a": tensor("F32", [2], 0, 4)}, bytes(4))
+save("overflow", {"a": tensor("F32", [2**62, 2**62, 0], 0, 0)})
+save("negative", {"a": tensor("F32", [-1], 0, 4)}, bytes(4))
+save("real_number", b'{"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4e0]}}', bytes(4))
+save("unknown_dtype", {"a": tensor("F128", [1], 0, 16)}, bytes(16))
+save("same_name", b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}')
+save("same_key", b'{"__metadata__":{"k":"1","k":"2"}}')
+save("same_field", b'{"a":{"dtype":"U8","dtype":"I8"}}')
+save("metadata_number", {"__metadata__": {"k": 1}})
+save("invalid_utf8", b'{"\xc0\xaf":{}}')
+save("lone_surrogate", b'{"\\ud800":{}}')
+save("nested", b'{"a":' + b"[" * 200)
+save("nul", b"{}\0{}")
+(folder / "short").write_bytes(b"\2\0\0")
