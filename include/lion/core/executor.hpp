@@ -46,7 +46,7 @@ class Executor {
   requires(!std::same_as<std::remove_const_t<X>, Executor> && !std::same_as<std::remove_const_t<X>, SerialExecutor>)
       Executor(X& executor)  // NOLINT: adapting is the point
       : object_(const_cast<std::remove_const_t<X>*>(&executor)),
-        concurrency_(std::max<Index>(1, static_cast<Index>(executor.concurrency()))),
+        concurrency_((std::max<Index>)(1, static_cast<Index>(executor.concurrency()))),
         run_([](void* object, Index n, void* body, Call call) {
           static_cast<X*>(object)->parallel_for(n, [body, call](Index i) { call(body, i); });
         }) {}
@@ -61,7 +61,7 @@ class Executor {
   }
 
   /// How many lanes `for_each_task` uses for this many tasks: each lane needs scratch of its own.
-  Index lanes(Index tasks) const { return std::max<Index>(1, std::min(tasks, concurrency_)); }
+  Index lanes(Index tasks) const { return (std::max<Index>)(1, (std::min)(tasks, concurrency_)); }
 
   /// Calls f(task, lane) for every task; calls with one lane never overlap, so a lane may own scratch. Which lane
   /// takes a task is left to chance: results must not depend on it.
@@ -86,7 +86,7 @@ class ThreadPool {
  public:
   /// `threads` in all, the calling one included; 0 takes the machine's.
   explicit ThreadPool(Index threads = 0) {
-    if (threads <= 0) threads = std::max<Index>(1, static_cast<Index>(std::thread::hardware_concurrency()));
+    if (threads <= 0) threads = (std::max<Index>)(1, static_cast<Index>(std::thread::hardware_concurrency()));
     for (Index t = 1; t < threads; ++t) workers_.emplace_back([this] { work(); });
   }
   ThreadPool(const ThreadPool&) = delete;

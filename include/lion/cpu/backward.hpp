@@ -232,31 +232,32 @@ class BackwardWalk {
     }
   }
 
-  /// Row tile I against all column tiles of its chunk.
-  void add_pairs(const Pieces& tiles, Index I) {
-    const Index n = tiles[I].size, D = head_.D, E = head_.E;
-    for_each_column<Direction, A>(head_, tiles, I, s_.columns, [&](Index J, double between) {
-      const Index m = tiles[J].size;
-      s_.load_kv(head_, tiles[J]);
+  /// The row tile against all column tiles of its chunk.
+  void add_pairs(const Pieces& tiles, Index row_tile) {
+    const Index n = tiles[row_tile].size, D = head_.D, E = head_.E;
+    for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
+      const Index m = tiles[column_tile].size;
+      s_.load_kv(head_, tiles[column_tile]);
       Matrix<A> scores = matrix(s_.scores, n, m, kTile);  // S, then A = S ⊙ M
       Matrix<A> slopes = matrix(s_.slopes, n, m, kTile);  // (dn'·v') ⊙ M, P without its scale
       set_product(scores, matrix(s_.q, n, D), matrix(s_.k, m, D).transpose());
       set_product(slopes, matrix(s_.dn, n, E), matrix(s_.v, m, E).transpose());
       if constexpr (sums) slopes.colwise() += Vector<A>(s_.dd, n).matrix();
       const auto apply = [&](A* x) {
-        if (J == I) {
+        if (column_tile == row_tile) {
           mask_diagonal<Direction, A>(s_.rows, n, x);
         } else {
-          mask_outer(OuterMask<A, TileDecay<A, M::decay>>(J < I, s_.rows, s_.columns, between), n, m, x);
+          mask_outer(OuterMask<A, TileDecay<A, M::decay>>(column_tile < row_tile, s_.rows, s_.columns, between), n, m,
+                     x);
         }
       };
       apply(s_.slopes);
-      if constexpr (decays) add_pair_scalars(tiles[I], tiles[J]);
+      if constexpr (decays) add_pair_scalars(tiles[row_tile], tiles[column_tile]);
       apply(s_.scores);
       add_product(matrix(s_.dq, n, D), slopes, matrix(s_.k, m, D));
       set_product(matrix(s_.dk, m, D), slopes.transpose(), matrix(s_.q, n, D));
       set_product(matrix(s_.dv, m, E), scores.transpose(), matrix(s_.dn, n, E));
-      add_keys(tiles[J]);
+      add_keys(tiles[column_tile]);
     });
   }
 
@@ -268,7 +269,7 @@ class BackwardWalk {
     double past_columns[kTile] = {}, future_columns[kTile] = {};
     for (Index i = 0; i < n; ++i) {
       const A *scores = s_.scores + i * kTile, *slopes = s_.slopes + i * kTile;
-      const Index past = diagonal ? i : (columns.first < rows.first ? m : 0);    // columns before this are earlier
+      const Index past = diagonal ? i : (columns.first < rows.first ? m : 0);        // columns before this are earlier
       const Index future = diagonal ? i + 1 : (columns.first < rows.first ? m : 0);  // from here on later
       double past_row = 0, future_row = 0;
       for (Index j = 0; j < past; ++j) {

@@ -140,18 +140,19 @@ class ForwardWalk {
     }
   }
 
-  /// n'_i += Σ_j A_ij v'_j for the rows of tile I over all tiles of its chunk.
-  void add_pairs(const Pieces& tiles, Index I) {
-    const Index n = tiles[I].size, D = head_.D, E = head_.E;
-    for_each_column<Direction, A>(head_, tiles, I, s_.columns, [&](Index J, double between) {
-      const Index m = tiles[J].size;
-      s_.load_kv(head_, tiles[J]);
+  /// n'_i += Σ_j A_ij v'_j for the rows of the row tile over all tiles of its chunk.
+  void add_pairs(const Pieces& tiles, Index row_tile) {
+    const Index n = tiles[row_tile].size, D = head_.D, E = head_.E;
+    for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
+      const Index m = tiles[column_tile].size;
+      s_.load_kv(head_, tiles[column_tile]);
       Matrix<A> scores = matrix(s_.scores, n, m, kTile);
       set_product(scores, matrix(s_.q, n, D), matrix(s_.k, m, D).transpose());
-      if (J == I) {
+      if (column_tile == row_tile) {
         mask_diagonal<Direction, A>(s_.rows, n, s_.scores);
       } else {
-        mask_outer(OuterMask<A, TileDecay<A, M::decay>>(J < I, s_.rows, s_.columns, between), n, m, s_.scores);
+        mask_outer(OuterMask<A, TileDecay<A, M::decay>>(column_tile < row_tile, s_.rows, s_.columns, between), n, m,
+                   s_.scores);
       }
       if constexpr (sums) Vector<A>(rows_.d, n) += scores.rowwise().sum().array();
       add_product(matrix(rows_.n, n, E), scores, matrix(s_.v, m, E));

@@ -6,16 +6,16 @@
 
 namespace lion::cpu {
 
-/// Calls f(J, between) for the column tiles that row tile I sees, nearest first on each side; `between` is the log of
-/// the decay across the tiles strictly between them. Stops where nothing can be seen any more.
+/// Calls f(column_tile, between) for the column tiles that the row tile sees, nearest first on each side;
+/// `between` is the log of the decay across the tiles strictly between them. Stops where nothing can be seen any more.
 template <class Direction, class A, class Decay, class Head, class F>
-void for_each_column(const Head& head, const Pieces& tiles, Index I, Decay& column, F&& f) {
-  f(I, 0.0);
+void for_each_column(const Head& head, const Pieces& tiles, Index row_tile, Decay& column, F&& f) {
+  f(row_tile, 0.0);
   const auto walk = [&](Index step, Index stop) {
     double between = 0;
-    for (Index J = I + step; J != stop && between > mask::kHorizon<A>; J += step) {
-      column.derive(head, tiles[J]);
-      f(J, between);
+    for (Index column_tile = row_tile + step; column_tile != stop && between > mask::kHorizon<A>; column_tile += step) {
+      column.derive(head, tiles[column_tile]);
+      f(column_tile, between);
       between += column.total();
     }
   };
@@ -42,7 +42,8 @@ void mask_diagonal(Decay& decay, Index n, A* x) {
   const A* m = decay.tile();
   for (Index i = 0; i < n; ++i) {
     A* row = x + i * kTile;
-    if constexpr (Decay::present) Vector<A>(row, n) *= Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>(m + i * kTile, n);
+    if constexpr (Decay::present)
+      Vector<A>(row, n) *= Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>(m + i * kTile, n);
     if constexpr (!Direction::past) std::fill_n(row, i, A(0));
     if constexpr (!Direction::future) std::fill_n(row + i + 1, n - i - 1, A(0));
   }
