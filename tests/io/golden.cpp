@@ -1,5 +1,6 @@
 // Files that the reference implementation of safetensors wrote.
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
