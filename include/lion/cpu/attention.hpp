@@ -118,9 +118,8 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   /// The segment's y, given what comes into it.
   template <class T>
   void forward_segment(const AttentionInputs<T>& in, const std::type_identity_t<MaskParameters<M, T>>& mask,
-                       const Incoming<accumulator_t<T>>& incoming,
-                       const std::type_identity_t<AttentionOutputs<T>>& out, Workspace& workspace,
-                       Executor executor = {}) const {
+                       const Incoming<accumulator_t<T>>& incoming, const std::type_identity_t<AttentionOutputs<T>>& out,
+                       Workspace& workspace, Executor executor = {}) const {
     segment_dims(in, mask);
     const OrderedMask<M, T> single{mask};
     run_forward(in, {&single, 1}, out, incoming, {}, workspace, executor);

@@ -66,9 +66,7 @@ class BackwardWalk {
     s_.scalars.clear(head_);
   }
 
-  void run_global(const IncomingBackward<A>& incoming)
-    requires collapses
-  {
+  void run_global(const IncomingBackward<A>& incoming) requires collapses {
     start<true>(incoming);
     if (incoming.keys.from_later) s_.keys.add(incoming.keys.from_later, head_.b, head_.h);
     if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
@@ -76,7 +74,7 @@ class BackwardWalk {
     enter_tiles<true, true, true>(tiles);
     for (Index i = tiles.count; i-- > 0;) {
       begin(tiles[i]);
-      look<true, true, true>(tiles[i], Edge<A>{}, 0.0, nullptr, nullptr, 1);
+      look<true, true, false>(tiles[i], Edge<A>{}, 0.0, nullptr, nullptr, 1);
       end(tiles[i]);
     }
   }

@@ -58,8 +58,8 @@ class BackwardCall {
 
   std::size_t scratch() const { return shared_size_ + kAlignment + static_cast<std::size_t>(lanes_) * lane_size_; }
 
-  void run(Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out, Gradients mask_gradients,
-           const IncomingBackward<A>& incoming, std::byte* scratch) const {
+  void run(Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
+           Gradients mask_gradients, const IncomingBackward<A>& incoming, std::byte* scratch) const {
     Arena shared(scratch);
     double* per_head = slots(shared, masks.size());
     std::byte* lanes = scratch + (shared_size_ + kAlignment - 1) / kAlignment * kAlignment;
@@ -122,9 +122,9 @@ class BackwardCall {
   void run_head(const OrderedMask<M, T>& mask, const MaskGradients<M, T>& mask_gradients, const UpstreamRows<T>& rows,
                 const GradientRows<A>& gradients, const IncomingBackward<A>& incoming, Index b, Index h,
                 Stretch sequence, BackwardLane<Types>& lane, double& sum) const {
-    using Walk = std::conditional_t<
-        Types::recurrent, RnnBackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>,
-        BackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>>;
+    using Walk = std::conditional_t<Types::recurrent,
+                                    RnnBackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>,
+                                    BackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>>;
     const Head<T, M> head = head_of(in_, mask, dims_, b, h, sequence, options_.scale);
     Walk walk(head, rows, gradients, lane.tiles);
     const auto give = [&](Index t, double value) {

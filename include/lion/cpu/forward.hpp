@@ -54,9 +54,7 @@ class ForwardWalk {
   }
 
   /// One global state: for a mask without decay that is all there is (math.md §3, linear).
-  void run_global(const Incoming<A>& incoming)
-    requires collapses
-  {
+  void run_global(const Incoming<A>& incoming) requires collapses {
     summarise<true>(incoming.from_earlier);
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);

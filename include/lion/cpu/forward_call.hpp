@@ -87,10 +87,11 @@ void forward_head(const AttentionInputs<typename Types::T>& in, typename Types::
                   Rows<typename Types::A> wide, const Incoming<typename Types::A>& incoming,
                   const View<typename Types::A, 4>& outgoing, Finish&& finish) {
   using A = typename Types::A;
-  using Walk = std::conditional_t<
-      Types::recurrent,
-      RnnForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser, typename Types::Direction, Finish&>,
-      ForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser, typename Types::Direction, Finish&>>;
+  using Walk = std::conditional_t<Types::recurrent,
+                                  RnnForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser,
+                                                 typename Types::Direction, Finish&>,
+                                  ForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser,
+                                              typename Types::Direction, Finish&>>;
   RowSums<A, Finish&> rows{lane.n, lane.d, wide, lane.waiting_d, Types::Normaliser::divides, finish};
   for (std::size_t r = 0; r < masks.size(); ++r) {
     rows.last_order = r + 1 == masks.size();

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "lion/cpu/head.hpp"
 #include "lion/core/workspace.hpp"
+#include "lion/cpu/head.hpp"
 
 namespace lion::cpu {
 
@@ -12,12 +12,12 @@ namespace lion::cpu {
 template <class T>
 struct UpstreamRows {
   using A = accumulator_t<T>;
-  Rows<const T> dy;             // [L, E]
-  Rows<const A> y_wide;         // [L, E], where it was computed again
-  Rows<const T> y;              // [L, E], where forward gave it
-  const A* row_sum = nullptr;   // δ [L] at row_sum_stride, or none: not normalised
+  Rows<const T> dy;            // [L, E]
+  Rows<const A> y_wide;        // [L, E], where it was computed again
+  Rows<const T> y;             // [L, E], where forward gave it
+  const A* row_sum = nullptr;  // δ [L] at row_sum_stride, or none: not normalised
   Index row_sum_stride = 1;
-  A share = 1;                  // 1/R of R orders
+  A share = 1;  // 1/R of R orders
 
   /// dn → [n, E] and dd → [n].
   template <class Head>

@@ -41,9 +41,7 @@ class RnnBackwardWalk {
   }
 
   /// One global pair of states: all tokens enter, then all look.
-  void run_global(const IncomingBackward<A>& incoming)
-    requires collapses
-  {
+  void run_global(const IncomingBackward<A>& incoming) requires collapses {
     start<true>(incoming);
     if (incoming.keys.from_later) s_.rows.state.add(incoming.keys.from_later, head_.b, head_.h);
     if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
@@ -65,9 +63,9 @@ class RnnBackwardWalk {
   template <class Give>
   void run(Index, const IncomingBackward<A>& incoming, Give&& give) {
     sweep<true>(incoming, false, [](Stretch) {});
-    DecayGradient<M::decay, M::gated> decay_gradient(
-        s_.scalars, s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h),
-        s_.queries.inner(incoming.keys.from_later, head_.b, head_.h));
+    DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars,
+                                                     s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h),
+                                                     s_.queries.inner(incoming.keys.from_later, head_.b, head_.h));
     sweep<false>(incoming, true, [&](Stretch s) {
       if constexpr (decays) decay_gradient.chunk(head_, s, give);
     });

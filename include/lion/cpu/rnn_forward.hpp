@@ -78,9 +78,7 @@ class RnnForwardWalk {
   }
 
   /// One global state: all tokens enter, then all look.
-  void run_global(const Incoming<A>& incoming)
-    requires collapses
-  {
+  void run_global(const Incoming<A>& incoming) requires collapses {
     s_.state.start(incoming.from_earlier, head_.b, head_.h);
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);

@@ -10,7 +10,7 @@ namespace lion::cpu {
 /// finish(token, n [E], d) takes it.
 template <class A, class Finish>
 struct RowSums {
-  A *n, *d;          // the tile [kTile, E], [kTile]
+  A *n, *d;           // the tile [kTile, E], [kTile]
   Rows<A> waiting_n;  // [L, E] in token order
   A* waiting_d;       // [L]
   bool divides;       // whether d is wanted

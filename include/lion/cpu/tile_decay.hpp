@@ -91,9 +91,9 @@ class TileDecay {
   }
 
  private:
-  double* sum_ = nullptr;  // [n+1] c_m
+  double* sum_ = nullptr;                 // [n+1] c_m
   A *left_ = nullptr, *right_ = nullptr;  // [n+1] e^(c_m − c_a), e^(c_b − c_m)
-  A* tile_ = nullptr;  // [kTile, kTile]
+  A* tile_ = nullptr;                     // [kTile, kTile]
   Index first_ = 0, size_ = -1, tile_size_ = -1;
 };
 
