@@ -1,0 +1,295 @@
+#pragma once
+/// The vision model of math.md §6: LION under any mask and order, or a softmax ViT, in one skeleton.
+
+#include "lion/model/vision_config.hpp"
+#include "lion/model/vision_layout.hpp"
+#include "lion/nn/scratch.hpp"
+
+namespace lion::model {
+
+/// Images to logits, and back. Weights have the names of a timm/DeiT state dict.
+///
+/// Inference goes over micro-batches of as many images as make about 512 tokens, so that memory does not grow with the
+/// batch; a micro-batch of N tokens takes five buffers [N,C] (x, z, and q, k, v fused) beside a few values per token.
+/// Results are the same bits for any executor.
+template <Real S>
+class Vision {
+ public:
+  static constexpr Index kPrefix = 1;  ///< class token
+
+  /// With initial weights drawn from config.seed: truncated normal of deviation 0.02, patch embedding uniform, decays
+  /// spread over the heads, biases 0. Throws ArgumentError if the configuration is wrong.
+  explicit Vision(const VisionConfig& config) : config_((config.check(), config)) {
+    const Index width = config.embed_dim;
+    patch_embed_ = nn::PatchEmbedding<S>("patch_embed", config.in_chans, config.patch_size, width, kPrefix);
+    cls_token_ = nn::Parameter<S>::without_grad("cls_token", {1, 1, width}, false);
+    if (config.pos_emb) {
+      positions_ = nn::PositionEmbedding<S>("pos_embed", config.image_size / config.patch_size, width, kPrefix);
+    }
+    for (Index i = 0; i < config.depth; ++i) {
+      blocks_.emplace_back("blocks." + std::to_string(i), width, config.num_heads, config.hidden(), config.mask_type,
+                           kPrefix, config.orders());
+    }
+    norm_ = nn::LayerNorm<S>("norm", width);
+    head_ = nn::Linear<S>("head", width, config.num_classes);
+    set_form(parse_form(config.form, config.chunk_size));
+    initialise();
+  }
+
+  const VisionConfig& config() const { return config_; }
+  const std::vector<nn::Block<S>>& blocks() const { return blocks_; }
+  const nn::PositionEmbedding<S>& position_embedding() const { return positions_; }
+
+  /// Every weight, in the order of a timm state dict. Pointers live as long as the model stays where it is.
+  std::vector<nn::Parameter<S>*> parameters() {
+    std::vector<nn::Parameter<S>*> all;
+    for_each_parameter([&](nn::Parameter<S>& p) { all.push_back(&p); });
+    return all;
+  }
+  std::vector<const nn::Parameter<S>*> parameters() const {
+    const auto all = const_cast<Vision*>(this)->parameters();  // one list serves both; the pointees are const again
+    return {all.begin(), all.end()};
+  }
+  Index parameter_count() const {
+    Index count = 0;
+    for (const nn::Parameter<S>* p : parameters()) count += p->size();
+    return count;
+  }
+
+  /// The form of every layer from now on; softmax has none.
+  void set_form(const form::Any& form) {
+    for (nn::Block<S>& block : blocks_) block.attn.set_form(form);
+  }
+
+  /// Bytes of Scratch::activations that `forward` takes for images of this shape.
+  std::size_t activation_bytes(const Shape<4>& images, const Executor& = {}) const {
+    check_images(images);
+    return layout_bytes<VisionBuffers<S>>(micro_batch(images), images);
+  }
+
+  /// Bytes of Scratch::attention that `forward` takes: the operator's scratch, by form.
+  std::size_t attention_bytes(const Shape<4>& images, const Executor& executor = {}) const {
+    check_images(images);
+    const nn::TokenBatch batch{micro_batch(images), patch_embed_.tokens(images), {}};
+    return blocks_.front().attn.workspace_size(batch, executor);
+  }
+
+  /// logits [B,num_classes] of images [B,in_chans,height,width], whose height and width are any multiples of the patch
+  /// size: positions are resampled. Allocates nothing once the scratch has grown to the size.
+  void forward(const View<const S, 4>& images, const View<S, 2>& logits, nn::Scratch& scratch,
+               Executor executor = {}) const {
+    check_images(images.shape());
+    require_shape<2>("vision", "logits", logits.shape(), {images.extent(0), config_.num_classes});
+    if (images.extent(0) == 0) return;
+    const Index at_once = micro_batch(images.shape());
+    scratch.activations.reserve(activation_bytes(images.shape()));
+    scratch.attention.reserve(attention_bytes(images.shape(), executor));
+    Arena arena = scratch.activations.arena();
+    VisionBuffers<S> buffers(*this, at_once, patch_embed_.rows(images.shape()), patch_embed_.cols(images.shape()),
+                             arena);
+    const S* positions = buffers.positions ? buffers.positions->values(positions_) : nullptr;
+    for (Index b = 0; b < images.extent(0); b += at_once) {
+      const Index n = (std::min)(at_once, images.extent(0) - b);
+      Shape<4> shape = images.shape();
+      shape[0] = n;
+      infer(View<const S, 4>(images.at(b), shape, images.strides()),
+            View<S, 2>(logits.at(b), {n, config_.num_classes}, logits.strides()), positions, buffers, scratch.attention,
+            executor);
+    }
+  }
+
+  /// The same with the model's own scratch: for one thread at a time.
+  void forward(const View<const S, 4>& images, const View<S, 2>& logits, Executor executor = {}) {
+    forward(images, logits, scratch_, executor);
+  }
+
+  /// The model's own scratch.
+  const nn::Scratch& scratch() const { return scratch_; }
+
+  /// logits as `forward`'s, but with dropout and drop-path as configured (drawn from `seed`), for all images at once,
+  /// keeping what `backward` needs. The images are not looked at again.
+  void forward_train(const View<const S, 4>& images, const View<S, 2>& logits, Executor executor = {},
+                     std::uint64_t seed = 0) {
+    check_images(images.shape());
+    require_shape<2>("vision", "logits", logits.shape(), {images.extent(0), config_.num_classes});
+    if (images.extent(0) < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
+    for_each_parameter([](nn::Parameter<S>& p) { p.make_grad(); });
+    tape_.reset();
+    tape_memory_.reserve(layout_bytes<VisionTape<S>>(images.extent(0), images.shape()));
+    Arena arena = tape_memory_.arena();
+    tape_ = std::make_unique<VisionTape<S>>(*this, images.extent(0), patch_embed_.rows(images.shape()),
+                                            patch_embed_.cols(images.shape()), arena);
+    seed_ = seed;
+    const VisionTape<S>& tape = *tape_;
+    const View<S, 2>& first = tape.blocks.front().x;
+    const S* positions = tape.positions ? tape.positions->values(positions_) : nullptr;
+    embed(images, tape.unfolded, positions, tape.batch.length, first, executor);
+    nn::dropout(first, config_.dropout, embedding_random(), executor);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      blocks_[i].forward_train(i + 1 < blocks_.size() ? tape.blocks[i + 1].x : tape.x, tape.blocks[i], tape.buffers,
+                               tape.batch, noise(i), scratch_.attention, executor);
+    }
+    pool(tape.x, tape.buffers.z, tape.batch, tape.pooled, executor, statistics(tape));
+    head_.forward(tape.pooled, logits, executor);
+  }
+
+  /// Adds to every weight's `grad` the gradient of the last `forward_train`, given dlogits [B,num_classes]. Once per
+  /// forward_train. Throws ArgumentError if there was none.
+  void backward(const View<const S, 2>& dlogits, Executor executor = {}) {
+    if (!tape_) throw ArgumentError("vision: backward was called without a forward_train before it");
+    const VisionTape<S>& tape = *tape_;
+    require_shape<2>("vision", "dlogits", dlogits.shape(), {tape.batch.samples, config_.num_classes});
+    head_.backward_weights(dlogits, tape.pooled, executor);
+    head_.backward_input(dlogits, tape.dpooled, executor);
+    pool_backward(tape, executor);
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      blocks_[i].backward(tape.dx, tape.blocks[i], tape.buffers, tape.batch, noise(i), scratch_.attention, executor);
+    }
+    nn::dropout(tape.dx, config_.dropout, embedding_random(), executor);
+    if (tape.positions) tape.positions->backward(positions_, tape.dx, executor);
+    for (Index b = 0; b < tape.batch.samples; ++b) {
+      Row first(tape.dx.at(b * tape.batch.length), config_.embed_dim);
+      Row(cls_token_.grad.data(), config_.embed_dim) += first;
+      first.setZero();  // the patch embedding made none of it
+    }
+    patch_embed_.backward(tape.dx, tape.unfolded, executor);
+    tape_.reset();
+  }
+
+  /// Every gradient becomes 0; makes them if there are none.
+  void zero_grad() {
+    for_each_parameter([](nn::Parameter<S>& p) {
+      p.make_grad();
+      p.grad.fill(S(0));
+    });
+  }
+
+  /// Bytes that training steps so far hold: activations, and the scratch of attention.
+  std::size_t training_bytes() const { return tape_memory_.size() + scratch_.attention.size(); }
+
+ private:
+  using Row = Eigen::Map<Eigen::Array<S, -1, 1>>;
+
+  template <class F>
+  void for_each_parameter(F&& f) {
+    f(cls_token_);
+    if (config_.pos_emb) positions_.for_each_parameter(f);
+    patch_embed_.for_each_parameter(f);
+    for (nn::Block<S>& block : blocks_) block.for_each_parameter(f);
+    norm_.for_each_parameter(f);
+    head_.for_each_parameter(f);
+  }
+
+  void initialise() {
+    const nn::PlacedRandom random(config_.seed, 0);
+    nn::truncated_normal(cls_token_, 0.02, random.stream(0));
+    if (config_.pos_emb) positions_.initialise(random.stream(1));
+    patch_embed_.initialise(random.stream(2));
+    head_.initialise(random.stream(3));
+    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].initialise(random.stream(4 + i));
+  }
+
+  void check_images(const Shape<4>& images) const { patch_embed_.check("vision", images); }
+
+  Index micro_batch(const Shape<4>& images) const {
+    const Index fit = (std::max)(Index(512) / patch_embed_.tokens(images), Index(1));
+    return (std::max)((std::min)(fit, images[0]), Index(1));
+  }
+
+  template <class Layout>
+  std::size_t layout_bytes(Index samples, const Shape<4>& images) const {
+    Arena counting;
+    Layout(*this, samples, patch_embed_.rows(images), patch_embed_.cols(images), counting);
+    return counting.used() + kAlignment;  // borrowed memory may begin anywhere
+  }
+
+  /// x [N,C]: patches, class token, positions.
+  void embed(const View<const S, 4>& images, const View<S, 2>& unfolded, const S* positions, Index length,
+             const View<S, 2>& x, const Executor& executor) const {
+    patch_embed_.unfold(images, unfolded, executor);
+    patch_embed_.forward(unfolded, x, executor);
+    for (Index b = 0; b < images.extent(0); ++b) {
+      std::copy_n(cls_token_.value.data(), config_.embed_dim, x.at(b * length));
+    }
+    if (positions) nn::PositionEmbedding<S>::add(positions, length, x, executor);
+  }
+
+  void infer(const View<const S, 4>& images, const View<S, 2>& logits, const S* positions,
+             const VisionBuffers<S>& buffers, Workspace& workspace, const Executor& executor) const {
+    const Index samples = images.extent(0);
+    const nn::TokenBatch batch{samples, buffers.batch.length, buffers.orders.span()};
+    const Shape<2> tokens{batch.tokens(), config_.embed_dim};
+    const View<S, 2> x(buffers.x.data(), tokens), z(buffers.z.data(), tokens);
+    embed(images, View<S, 2>(buffers.wide, {batch.tokens(), patch_embed_.proj.in()}), positions, batch.length, x,
+          executor);
+    const nn::BlockBuffers<S> shared{z, buffers.wide, buffers.log_lambda};
+    for (const nn::Block<S>& block : blocks_) block.forward(x, shared, batch, workspace, executor);
+    const View<S, 2> pooled(buffers.pooled.data(), {samples, config_.embed_dim});
+    pool(x, z, batch, pooled, executor, {});
+    head_.forward(pooled, logits, executor);
+  }
+
+  /// The first token of each sample, as rows that lie L apart.
+  template <class T>
+  View<T, 2> first_tokens(const View<T, 2>& x, const nn::TokenBatch& batch) const {
+    return View<T, 2>(x.data(), {batch.samples, config_.embed_dim}, {batch.length * config_.embed_dim, 1});
+  }
+
+  View<S, 2> statistics(const VisionTape<S>& tape) const {
+    return config_.cls_tok ? View<S, 2>(tape.statistics.data(), {tape.batch.samples, 2}) : tape.statistics;
+  }
+
+  /// pooled [B,C]: the class token of norm(x), or the mean over its tokens; z [N,C] is scratch.
+  void pool(const View<const S, 2>& x, const View<S, 2>& z, const nn::TokenBatch& batch, const View<S, 2>& pooled,
+            const Executor& executor, const View<S, 2>& statistics) const {
+    if (config_.cls_tok) return norm_.forward(first_tokens(x, batch), pooled, executor, statistics);
+    norm_.forward(x, z, executor, statistics);
+    nn::detail::for_each_block(batch.samples, 1, executor, [&](Index b, Index) {
+      Row sum(pooled.at(b), config_.embed_dim);
+      sum.setZero();
+      for (Index t = 0; t < batch.length; ++t) sum += Row(z.at(b * batch.length + t), config_.embed_dim);
+      sum *= S(1) / static_cast<S>(batch.length);
+    });
+  }
+
+  /// tape.dx [N,C] from tape.dpooled [B,C].
+  void pool_backward(const VisionTape<S>& tape, const Executor& executor) {
+    const nn::TokenBatch& batch = tape.batch;
+    nn::detail::for_each_block(batch.tokens(), nn::kRowBlock, executor, [&](Index first, Index n) {
+      Row(tape.dx.at(first), n * config_.embed_dim).setZero();
+      if (config_.cls_tok) return;
+      for (Index t = first; t < first + n; ++t) {
+        Row(tape.buffers.dz.at(t), config_.embed_dim) =
+            Row(tape.dpooled.at(t / batch.length), config_.embed_dim) / static_cast<S>(batch.length);
+      }
+    });
+    if (config_.cls_tok) {
+      norm_.backward(tape.dpooled, first_tokens<const S>(tape.x, batch), statistics(tape), first_tokens(tape.dx, batch),
+                     tape.buffers.norm, executor);
+    } else {
+      norm_.backward(tape.buffers.dz, tape.x, tape.statistics, tape.dx, tape.buffers.norm, executor);
+    }
+  }
+
+  nn::PlacedRandom embedding_random() const { return nn::PlacedRandom(seed_, 0); }
+
+  nn::Noise noise(std::size_t block) const {
+    const double along = config_.depth > 1 ? static_cast<double>(block) / static_cast<double>(config_.depth - 1) : 0;
+    return {config_.dropout, config_.drop_path * along, nn::PlacedRandom(seed_, 1 + block)};
+  }
+
+  VisionConfig config_;
+  nn::PatchEmbedding<S> patch_embed_;
+  nn::Parameter<S> cls_token_;
+  nn::PositionEmbedding<S> positions_;
+  std::vector<nn::Block<S>> blocks_;
+  nn::LayerNorm<S> norm_;
+  nn::Linear<S> head_;
+
+  nn::Scratch scratch_;
+  Workspace tape_memory_;
+  std::unique_ptr<VisionTape<S>> tape_;
+  std::uint64_t seed_ = 0;
+};
+
+}  // namespace lion::model

@@ -1,0 +1,116 @@
+#pragma once
+/// Where a vision model's buffers lie: laid out by an arena that counts, then by one that has memory.
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "lion/nn/block.hpp"
+#include "lion/nn/patch_embedding.hpp"
+#include "lion/nn/position_embedding.hpp"
+#include "lion/order/curves.hpp"
+
+namespace lion::model {
+
+/// The curves over the patches of a grid, after the class token.
+class GridOrders {
+ public:
+  /// `count` 1: tokens as they lie; 2: both S-curves.
+  GridOrders(Index count, Index prefix, Index rows, Index cols, Arena& arena) {
+    if (count < 2) return;
+    const Index length = prefix + rows * cols;
+    for (std::span<const Index>& order : orders_) {
+      Index* places = arena.take<Index>(length);
+      order = {places, static_cast<std::size_t>(length)};
+      if (!places) continue;
+      for (Index i = 0; i < prefix; ++i) places[i] = i;
+      for (Index i = 0; i < rows * cols; ++i) {
+        places[prefix + i] = prefix + (&order == orders_.data() ? order::s_curve_token(i, rows, cols)
+                                                                : order::s_curve_transposed_token(i, rows, cols));
+      }
+    }
+    count_ = orders_.size();
+  }
+
+  std::span<const std::span<const Index>> span() const { return {orders_.data(), count_}; }
+
+ private:
+  std::array<std::span<const Index>, 2> orders_{};
+  std::size_t count_ = 0;
+};
+
+/// Buffers of inference on `batch` images at a time: x, z and wide together are five [N,C] for images whose patches
+/// have at most 3C entries and MLPs whose block of tokens fits (N tokens; math.md §6's base model from one image on).
+template <Real S>
+struct VisionBuffers {
+  GridOrders orders;
+  std::optional<typename nn::PositionEmbedding<S>::OnGrid> positions;
+  nn::TokenBatch batch;
+  View<S, 2> x, z;  ///< [N,C]
+  S* wide;          ///< [N,3C] qkv; a block of [256,M]; [N, I·P·P] unfolded patches
+  S* log_lambda;
+  View<S, 2> pooled;  ///< [B,C]
+
+  template <class Model>
+  VisionBuffers(const Model& model, Index samples, Index rows, Index cols, Arena& arena)
+      : orders(model.config().orders(), model.kPrefix, rows, cols, arena) {
+    const VisionConfig& config = model.config();
+    const Index width = config.embed_dim, length = model.kPrefix + rows * cols, tokens = samples * length;
+    if (config.pos_emb) positions.emplace(model.position_embedding(), rows, cols, arena);
+    batch = {samples, length, {}};
+    x = {arena.take<S>(tokens * width), {tokens, width}};
+    z = {arena.take<S>(tokens * width), {tokens, width}};
+    wide = arena.take<S>((std::max)({tokens * 3 * width, nn::Mlp<S>::block(tokens) * config.hidden(),
+                                     tokens * config.in_chans * config.patch_size * config.patch_size}));
+    log_lambda = arena.take<S>(model.blocks().front().attn.decay_size(batch));
+    pooled = {arena.take<S>(samples * width), {samples, width}};
+  }
+};
+
+/// What a training step keeps, for all images of the batch.
+template <Real S>
+struct VisionTape {
+  GridOrders orders;
+  std::optional<typename nn::PositionEmbedding<S>::OnGrid> positions;
+  nn::TokenBatch batch;
+  View<S, 2> unfolded;  ///< [N, I·P·P]
+  std::vector<nn::BlockTape<S>> blocks;
+  nn::TrainingBuffers<S> buffers;
+  View<S, 2> x, dx;            ///< [N,C] after the last block, and the gradient that travels back
+  View<S, 2> statistics;       ///< [N,2] of the last norm ([B,2] with a class token)
+  View<S, 2> pooled, dpooled;  ///< [B,C]
+
+  template <class Model>
+  VisionTape(const Model& model, Index samples, Index rows, Index cols, Arena& arena)
+      : orders(model.config().orders(), model.kPrefix, rows, cols, arena),
+        batch{samples, model.kPrefix + rows * cols, {}},
+        unfolded(matrix(arena, batch.tokens(),
+                        model.config().in_chans * model.config().patch_size * model.config().patch_size)),
+        blocks(make_blocks(model, batch, arena)),
+        buffers(model.blocks().front(), batch, arena),
+        x(matrix(arena, batch.tokens(), model.config().embed_dim)),
+        dx(matrix(arena, batch.tokens(), model.config().embed_dim)),
+        statistics(matrix(arena, batch.tokens(), 2)),
+        pooled(matrix(arena, samples, model.config().embed_dim)),
+        dpooled(matrix(arena, samples, model.config().embed_dim)) {
+    if (model.config().pos_emb) positions.emplace(model.position_embedding(), rows, cols, arena);
+    batch.orders = orders.span();
+  }
+  VisionTape(const VisionTape&) = delete;  // `batch` points into `orders`
+  VisionTape& operator=(const VisionTape&) = delete;
+
+ private:
+  static View<S, 2> matrix(Arena& arena, Index rows, Index cols) {
+    return View<S, 2>(arena.take<S>(rows * cols), {rows, cols});
+  }
+
+  template <class Model>
+  static std::vector<nn::BlockTape<S>> make_blocks(const Model& model, const nn::TokenBatch& batch, Arena& arena) {
+    std::vector<nn::BlockTape<S>> tapes;
+    tapes.reserve(model.blocks().size());
+    for (const nn::Block<S>& block : model.blocks()) tapes.emplace_back(block, batch, arena);
+    return tapes;
+  }
+};
+
+}  // namespace lion::model

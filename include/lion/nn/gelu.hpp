@@ -1,0 +1,56 @@
+#pragma once
+/// The exact (erf) GELU, x·Φ(x) with Φ the normal distribution, and its derivative.
+
+#include <Eigen/Core>
+#include <cmath>
+#include <numbers>
+
+#include "lion/core/scalar.hpp"
+
+namespace lion::nn {
+
+namespace detail {
+
+/// Values that stay in cache between the steps of a row.
+inline constexpr Index kGeluBlock = 64;
+using GeluBlock = Eigen::Array<float, Eigen::Dynamic, 1, 0, kGeluBlock, 1>;
+
+/// 1 - Φ(|x|), given e^{-x²/2}: erfc(z)·e^{z²} as a polynomial in t = 1/(1 + 0.3 z), fitted to a relative error of 2e-8
+/// on [0, 9]; it vectorises and takes its exponential from what the derivative needs anyway.
+inline GeluBlock upper_tail(const GeluBlock& x, const GeluBlock& exponential) {
+  const GeluBlock t = (1.0f + (0.3f / std::numbers::sqrt2_v<float>)*x.abs()).inverse();
+  GeluBlock p = 0.4841531057f + -0.1292550204f * t;
+  for (const float c :
+       {-0.5090948415f, 0.5437005319f, -0.09155019274f, 0.2134321587f, 0.148777598f, 0.1706436687f, 0.1691929724f}) {
+    p = p * t + c;
+  }
+  return 0.5f * exponential * t * p;
+}
+
+}  // namespace detail
+
+/// y = x·Φ(x) and, if `derivative` is not nullptr, Φ(x) + x·φ(x); all [n]. y or derivative may be x.
+template <Real S>
+void gelu(const S* x, S* y, S* derivative, Index n) {
+  const S density = S(0.5) * std::numbers::inv_sqrtpi_v<S> * std::numbers::sqrt2_v<S>;  // 1/√(2π)
+  if constexpr (std::same_as<S, double>) {
+    for (Index i = 0; i < n; ++i) {
+      const double at = x[i], below = 0.5 * std::erfc(-at / std::numbers::sqrt2);
+      y[i] = at * below;
+      if (derivative) derivative[i] = below + at * density * std::exp(-0.5 * at * at);
+    }
+  } else {
+    using Block = detail::GeluBlock;
+    for (Index i = 0; i < n; i += detail::kGeluBlock) {
+      const Index m = n - i < detail::kGeluBlock ? n - i : detail::kGeluBlock;
+      const Block at = Eigen::Map<const Block>(x + i, m);
+      const Block exponential = (-0.5f * at.square()).exp();
+      const Block tail = detail::upper_tail(at, exponential);
+      const Block below = (at < 0.0f).select(tail, 1.0f - tail);
+      Eigen::Map<Block>(y + i, m) = at * below;
+      if (derivative) Eigen::Map<Block>(derivative + i, m) = below + at * density * exponential;
+    }
+  }
+}
+
+}  // namespace lion::nn

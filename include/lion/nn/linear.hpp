@@ -1,0 +1,63 @@
+#pragma once
+/// y = x Wᵀ + b.
+
+#include "lion/nn/initialise.hpp"
+#include "lion/nn/product.hpp"
+
+namespace lion::nn {
+
+/// Tokens x [N,I] to y [N,O], with `weight` [O,I] and `bias` [O]. Rows of x and y may lie apart.
+template <Real S>
+class Linear {
+ public:
+  Linear() = default;
+  /// Parameters `name`.weight (whose shape in files may be another of O·I entries) and `name`.bias, both zero.
+  Linear(const std::string& name, Index in, Index out, std::vector<Index> weight_shape = {})
+      : weight(Parameter<S>::without_grad(
+            name + ".weight", weight_shape.empty() ? std::vector<Index>{out, in} : std::move(weight_shape), true)),
+        bias(Parameter<S>::without_grad(name + ".bias", {out}, false)),
+        in_(in),
+        out_(out) {}
+
+  Index in() const { return in_; }
+  Index out() const { return out_; }
+
+  /// Weight truncated normal of deviation 0.02, bias 0: as timm.
+  void initialise(const PlacedRandom& random) {
+    truncated_normal(weight, 0.02, random);
+    bias.value.fill(S(0));
+  }
+
+  /// y = x Wᵀ + b (+ residual, which may be y itself).
+  void forward(const View<const S, 2>& x, const View<S, 2>& y, const Executor& executor,
+               const View<const S, 2>& residual = {}) const {
+    require_shape<2>("linear", "x", x.shape(), {y.extent(0), in_});
+    require_shape<2>("linear", "y", y.shape(), {x.extent(0), out_});
+    linear_product(x, weight.value.data(), bias.value.data(), residual, y, executor);
+  }
+
+  /// dx = dy W, or dx += dy W if `add`.
+  void backward_input(const View<const S, 2>& dy, const View<S, 2>& dx, const Executor& executor,
+                      bool add = false) const {
+    linear_product_input_gradient(dy, weight.value.data(), dx, add, executor);
+  }
+
+  /// Adds to the gradients of weight and bias; x as forward had it.
+  void backward_weights(const View<const S, 2>& dy, const View<const S, 2>& x, const Executor& executor) {
+    linear_product_weight_gradient(dy, x, weight.grad.data(), bias.grad.data(), executor);
+  }
+
+  template <class F>
+  void for_each_parameter(F&& f) {
+    f(weight);
+    f(bias);
+  }
+
+  Parameter<S> weight;  ///< [O,I]
+  Parameter<S> bias;    ///< [O]
+
+ private:
+  Index in_ = 0, out_ = 0;
+};
+
+}  // namespace lion::nn

@@ -1,0 +1,169 @@
+#pragma once
+/// LION between its projections: decays, feature maps, orders and the operator (math.md §6).
+
+#include <array>
+#include <span>
+
+#include "lion/cpu/attention.hpp"
+#include "lion/feature/feature.hpp"
+#include "lion/nn/decays.hpp"
+#include "lion/visit.hpp"
+
+namespace lion::nn {
+
+/// B sequences of L tokens, and the orders in which masks walk over them (none: as they lie).
+struct TokenBatch {
+  Index samples = 0, length = 0;
+  std::span<const std::span<const Index>> orders{};
+
+  Index tokens() const { return samples * length; }
+};
+
+/// The feature map of a vision layer: shifted ELU without decay, normalised shifted SiLU with.
+template <class M>
+using VisionFeature =
+    std::conditional_t<M::decay == mask::DecayKind::none, feature::ShiftedElu, feature::NormalisedShiftedSilu>;
+
+/// Views of heads in a fused matrix of `stride` columns: [B,H,L,D] from column `first` on; of nothing if data is
+/// nullptr.
+template <class T>
+View<T, 4> head_view(T* data, const TokenBatch& batch, Index heads, Index width, Index stride, Index first) {
+  return View<T, 4>(data ? data + first : data, {batch.samples, heads, batch.length, width / heads},
+                    {batch.length * stride, width / heads, stride, 1});
+}
+
+/// φ(q), φ(k), v to y under the mask M, whose decays come from the layer's normalised input z [N,C]; N = B·L, C = H·D.
+template <Real S, class M, class Feature = VisionFeature<M>>
+class LionAttention {
+ public:
+  static constexpr bool has_features = true;
+
+  LionAttention() = default;
+  LionAttention(const std::string& name, Index width, Index heads, Index prefix, Index orders)
+      : decays_(name, width, heads, prefix, orders), width_(width), heads_(heads) {}
+
+  void initialise(const PlacedRandom& random) { decays_.initialise(random); }
+  void set_form(const form::Any& form) { form_ = form; }
+
+  /// Elements of log λ of all orders.
+  Index decay_size(const TokenBatch& batch) const { return decays_.orders() * decays_.size(batch.tokens()); }
+
+  /// log λ from z [N,C].
+  void decays(const View<const S, 2>& z, const TokenBatch& batch, S* log_lambda, const Executor& executor) const {
+    decays_.forward(z, batch.samples, log_lambda, executor);
+  }
+
+  /// q and k of qkv [N,3C] become φ(q), φ(k) in place.
+  void features(S* qkv, const TokenBatch& batch, const Executor& executor) const {
+    features(qkv, qkv, 3 * width_, batch, executor);
+  }
+
+  /// φ(q), φ(k) [N,2C] beside qkv [N,3C].
+  void features(const S* qkv, S* mapped, Index stride, const TokenBatch& batch, const Executor& executor) const {
+    const Index head = width_ / heads_;
+    detail::for_each_block(batch.tokens(), kRowBlock / 4, executor, [&](Index first, Index n) {
+      for (Index t = first; t < first + n; ++t) {
+        for (Index c = 0; c < 2 * width_; c += head) {
+          Feature::forward(qkv + t * 3 * width_ + c, mapped + t * stride + c, head);
+        }
+      }
+    });
+  }
+
+  /// y [N,C] from φ(q), φ(k) (columns 0 … 2C of `mapped`, `stride` apart) and v (of qkv [N,3C]). The row sums
+  /// [B,H,L] go to row_sum unless it is nullptr.
+  void forward(const S* mapped, Index stride, const S* qkv, const S* log_lambda, const TokenBatch& batch, S* y,
+               S* row_sum, Workspace& workspace, const Executor& executor) const {
+    const AttentionInputs<S> in = inputs(mapped, stride, qkv, batch);
+    AttentionOutputs<S> out{head_view(y, batch, heads_, width_, width_, 0)};
+    if (row_sum) out.row_sum = View<S, 3>(row_sum, {batch.samples, heads_, batch.length});
+    const Masks masks(*this, batch, log_lambda);
+    std::visit([&](auto form) { Operator<decltype(form)>{form}.forward(in, masks.span(), out, workspace, executor); },
+               form_);
+  }
+
+  /// dqkv [N,3C] and dlog_lambda (both overwritten) from dy, with what forward read and wrote.
+  void backward(const S* mapped, const S* qkv, const S* log_lambda, const TokenBatch& batch, const S* y,
+                const S* row_sum, const S* dy, S* dqkv, S* dlog_lambda, Workspace& workspace,
+                const Executor& executor) const {
+    const AttentionInputs<S> in = inputs(mapped, 2 * width_, qkv, batch);
+    const AttentionUpstream<S> upstream{head_view(dy, batch, heads_, width_, width_, 0),
+                                        head_view(y, batch, heads_, width_, width_, 0),
+                                        View<const S, 3>(row_sum, {batch.samples, heads_, batch.length})};
+    const AttentionGradients<S> gradients{head_view(dqkv, batch, heads_, width_, 3 * width_, 0),
+                                          head_view(dqkv, batch, heads_, width_, 3 * width_, width_),
+                                          head_view(dqkv, batch, heads_, width_, 3 * width_, 2 * width_)};
+    const Masks masks(*this, batch, log_lambda);
+    std::array<MaskGradients<M, S>, kOrders> mask_gradients{};
+    for (Index r = 0; r < decays_.orders(); ++r) {
+      mask_gradients[static_cast<std::size_t>(r)] = decays_.gradients(batch.samples, batch.length, r, dlog_lambda);
+    }
+    const std::span<const MaskGradients<M, S>> of_masks(mask_gradients.data(), masks.span().size());
+    std::visit(
+        [&](auto form) {
+          Operator<decltype(form)>{form}.backward(in, masks.span(), upstream, gradients, of_masks, workspace, executor);
+        },
+        form_);
+    const Index head = width_ / heads_;
+    detail::for_each_block(batch.tokens(), kRowBlock / 4, executor, [&](Index first, Index n) {
+      for (Index t = first; t < first + n; ++t) {
+        for (Index c = t * 3 * width_; c < t * 3 * width_ + 2 * width_; c += head) {
+          Feature::backward(qkv + c, dqkv + c, dqkv + c, head);
+        }
+      }
+    });
+  }
+
+  /// dz [N,C] += what reaches it through the decays; their weights' gradients are added; dlog_lambda is overwritten.
+  void backward_decays(const View<const S, 2>& z, const S* log_lambda, S* dlog_lambda, const View<S, 2>& dz,
+                       const Executor& executor) {
+    decays_.backward(z, log_lambda, dlog_lambda, dz, executor);
+  }
+
+  /// Bytes of `workspace` in forward.
+  std::size_t workspace_size(const TokenBatch& batch, const Executor& executor) const {
+    const AttentionInputs<S> in = inputs(nullptr, 3 * width_, nullptr, batch);
+    const auto orders = static_cast<std::size_t>(decays_.orders());
+    return std::visit([&](auto form) { return Operator<decltype(form)>{form}.workspace_size(in, executor, orders); },
+                      form_);
+  }
+
+  template <class F>
+  void for_each_parameter(F&& f) {
+    decays_.for_each_parameter(f);
+  }
+
+ private:
+  static constexpr std::size_t kOrders = 2;
+  template <class Form>
+  using Operator = Attention<M, Form, backend::Cpu, normalise::RowSum, direction::Both>;
+
+  class Masks {
+   public:
+    Masks(const LionAttention& layer, const TokenBatch& batch, const S* log_lambda)
+        : count_(static_cast<std::size_t>(layer.decays_.orders())) {
+      for (std::size_t r = 0; r < count_; ++r) {
+        masks_[r].mask = layer.decays_.parameters(batch.samples, batch.length, static_cast<Index>(r), log_lambda);
+        // Without decay every order gives the same.
+        if (M::decay != mask::DecayKind::none && r < batch.orders.size()) masks_[r].order = batch.orders[r];
+      }
+    }
+    std::span<const OrderedMask<M, S>> span() const { return {masks_.data(), count_}; }
+
+   private:
+    std::size_t count_;
+    std::array<OrderedMask<M, S>, kOrders> masks_{};
+  };
+
+  AttentionInputs<S> inputs(const S* mapped, Index stride, const S* qkv, const TokenBatch& batch) const {
+    return {head_view(mapped, batch, heads_, width_, stride, 0),
+            head_view(mapped, batch, heads_, width_, stride, width_),
+            head_view(qkv, batch, heads_, width_, 3 * width_, 2 * width_)};
+  }
+
+  Decays<S, M> decays_;
+  Index width_ = 0, heads_ = 1;
+  form::Any form_;
+};
+
+}  // namespace lion::nn

@@ -1,0 +1,92 @@
+#pragma once
+/// fc2(GELU(fc1(x))): two linear layers around a wide hidden one.
+
+#include "lion/nn/dropout.hpp"
+#include "lion/nn/gelu.hpp"
+#include "lion/nn/linear.hpp"
+
+namespace lion::nn {
+
+/// Tokens [N,C] to [N,C] over a hidden width M.
+template <Real S>
+class Mlp {
+ public:
+  Mlp() = default;
+  Mlp(const std::string& name, Index width, Index hidden)
+      : fc1(name + ".fc1", width, hidden), fc2(name + ".fc2", hidden, width) {}
+
+  void initialise(const PlacedRandom& random) {
+    fc1.initialise(random.stream(1));
+    fc2.initialise(random.stream(2));
+  }
+
+  Index hidden() const { return fc1.out(); }
+
+  /// Tokens whose hidden activations exist at once in `forward`.
+  static Index block(Index tokens) { return (std::min)(tokens, 2 * kRowBlock); }
+
+  /// y = residual + mlp(x), in blocks of tokens; residual may be y, x not. `scratch` has block(N)·M elements.
+  void forward(const View<const S, 2>& x, const View<const S, 2>& residual, const View<S, 2>& y, S* scratch,
+               const Executor& executor) const {
+    const Index tokens = x.extent(0), step = block(tokens);
+    for (Index t = 0; t < tokens; t += step) {
+      const Index n = (std::min)(step, tokens - t);
+      const View<S, 2> h(scratch, {n, hidden()});
+      const auto rows = [&](const auto& v) {
+        return std::remove_cvref_t<decltype(v)>(v.at(t), {n, v.extent(1)}, v.strides());
+      };
+      fc1.forward(rows(x), h, executor);
+      activate(h, h, {}, executor);
+      fc2.forward(h, rows(y), executor, rows(residual));
+    }
+  }
+
+  /// y = mlp(x), keeping the pre-activations [N,M] for backward; `activated` [N,M] is scratch. Dropout at rate p after
+  /// the activation.
+  void forward_train(const View<const S, 2>& x, const View<S, 2>& y, const View<S, 2>& preactivations,
+                     const View<S, 2>& activated, double p, const PlacedRandom& random,
+                     const Executor& executor) const {
+    fc1.forward(x, preactivations, executor);
+    activate(preactivations, activated, {}, executor);
+    dropout(activated, p, random, executor);
+    fc2.forward(activated, y, executor);
+  }
+
+  /// dx [N,C] (overwritten), and the weights' gradients are added. `preactivations` as forward_train left them and
+  /// overwritten; `activated`, `dhidden` [N,M] scratch.
+  void backward(const View<const S, 2>& dy, const View<const S, 2>& x, const View<S, 2>& preactivations,
+                const View<S, 2>& activated, const View<S, 2>& dhidden, const View<S, 2>& dx, double p,
+                const PlacedRandom& random, const Executor& executor) {
+    activate(preactivations, activated, preactivations, executor);  // leaves GELU' in place of the pre-activations
+    dropout(activated, p, random, executor);
+    fc2.backward_weights(dy, activated, executor);
+    fc2.backward_input(dy, dhidden, executor);
+    dropout(dhidden, p, random, executor);
+    detail::for_each_block(dhidden.extent(0), kRowBlock, executor, [&](Index first, Index n) {
+      detail::map(dhidden, first, n, 0, hidden()).array() *= detail::map(preactivations, first, n, 0, hidden()).array();
+    });
+    fc1.backward_weights(dhidden, x, executor);
+    fc1.backward_input(dhidden, dx, executor);
+  }
+
+  template <class F>
+  void for_each_parameter(F&& f) {
+    fc1.for_each_parameter(f);
+    fc2.for_each_parameter(f);
+  }
+
+  Linear<S> fc1, fc2;
+
+ private:
+  static void activate(const View<const S, 2>& x, const View<S, 2>& y, const View<S, 2>& derivative,
+                       const Executor& executor) {
+    const Index width = x.extent(1);
+    detail::for_each_block(x.extent(0), kRowBlock / 4, executor, [&](Index first, Index n) {
+      for (Index t = first; t < first + n; ++t) {
+        gelu(x.at(t), y.at(t), derivative ? derivative.at(t) : nullptr, width);
+      }
+    });
+  }
+};
+
+}  // namespace lion::nn

@@ -1,0 +1,92 @@
+#pragma once
+/// The products of a linear layer, split over an executor by shape alone: the same bits for any number of threads.
+
+#include <algorithm>
+
+#include "lion/core/executor.hpp"
+#include "lion/core/view.hpp"
+#include "lion/cpu/product.hpp"
+
+namespace lion::nn {
+
+/// Rows of a token matrix that one task takes.
+inline constexpr Index kRowBlock = 128;
+
+namespace detail {
+
+constexpr Index blocks(Index n, Index size) { return (n + size - 1) / size; }
+
+template <class T>
+auto map(const View<T, 2>& x, Index row, Index rows, Index col, Index cols) {
+  return cpu::matrix(x.at(row, col), rows, cols, x.stride(0));
+}
+
+/// body(row, rows, col, cols) for each tile of a rows × cols matrix.
+template <class F>
+void for_each_tile(Index rows, Index cols, Index tile_rows, Index tile_cols, const Executor& executor, F&& body) {
+  const Index across = blocks(cols, tile_cols), tiles = blocks(rows, tile_rows) * across;
+  const auto run = [&](Index tile, Index) {
+    const Index row = tile / across * tile_rows, col = tile % across * tile_cols;
+    body(row, (std::min)(tile_rows, rows - row), col, (std::min)(tile_cols, cols - col));
+  };
+  if (tiles == 1) return run(0, 0);  // no reason to wake anyone
+  executor.for_each_task(tiles, run);
+}
+
+/// body(first, count) for each block of `size` rows.
+template <class F>
+void for_each_block(Index rows, Index size, const Executor& executor, F&& body) {
+  for_each_tile(rows, 1, size, 1, executor, [&](Index row, Index n, Index, Index) { body(row, n); });
+}
+
+}  // namespace detail
+
+/// y = x·wᵀ + bias + residual: x [N,I], w [O,I], bias [O] or nullptr, residual [N,O] or absent (it may be y), y [N,O].
+template <Real S>
+void linear_product(const View<const S, 2>& x, const S* w, const S* bias, const View<const S, 2>& residual,
+                    const View<S, 2>& y, const Executor& executor) {
+  const Index in = x.extent(1);
+  detail::for_each_tile(
+      y.extent(0), y.extent(1), kRowBlock, 2 * cpu::kPanel, executor, [&](Index i, Index n, Index j, Index m) {
+        auto out = detail::map(y, i, n, j, m);
+        if (residual) {
+          if (residual.data() != y.data()) out = detail::map(residual, i, n, j, m);
+        } else {
+          out.setZero();
+        }
+        if (bias) out.rowwise() += Eigen::Map<const Eigen::Matrix<S, 1, Eigen::Dynamic>>(bias + j, m);
+        cpu::add_product(out, detail::map(x, i, n, 0, in), cpu::matrix(w + j * in, m, in).transpose());
+      });
+}
+
+/// dx = dy·w, or dx += dy·w: dy [N,O], w [O,I], dx [N,I].
+template <Real S>
+void linear_product_input_gradient(const View<const S, 2>& dy, const S* w, const View<S, 2>& dx, bool add,
+                                   const Executor& executor) {
+  const Index out = dy.extent(1), in = dx.extent(1);
+  detail::for_each_tile(dx.extent(0), in, kRowBlock, 2 * cpu::kPanel, executor,
+                        [&](Index i, Index n, Index j, Index m) {
+                          auto tile = detail::map(dx, i, n, j, m);
+                          if (!add) tile.setZero();
+                          cpu::add_product(tile, detail::map(dy, i, n, 0, out), cpu::matrix(w + j, out, m, in));
+                        });
+}
+
+/// dw += dyᵀ·x and dbias += the column sums of dy: dy [N,O], x [N,I], dw [O,I], dbias [O] or nullptr. Each task has
+/// entries of its own and goes over the tokens in their order.
+template <Real S>
+void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const S, 2>& x, S* dw, S* dbias,
+                                    const Executor& executor) {
+  const Index tokens = dy.extent(0), out = dy.extent(1), in = x.extent(1);
+  // Small weights are cut finer, or there would be fewer tiles than threads.
+  const Index tile = out * in >= 16 * cpu::kPanel * cpu::kPanel ? cpu::kPanel : cpu::kPanel / 2;
+  detail::for_each_tile(out, in, tile, cpu::kPanel, executor, [&](Index i, Index n, Index j, Index m) {
+    cpu::add_product(cpu::matrix(dw + i * in + j, n, m, in), detail::map(dy, 0, tokens, i, n).transpose(),
+                     detail::map(x, 0, tokens, j, m));
+    if (!dbias || j > 0) return;
+    Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>> sum(dbias + i, n);
+    for (Index t = 0; t < tokens; ++t) sum += Eigen::Map<const Eigen::Array<S, Eigen::Dynamic, 1>>(dy.at(t, i), n);
+  });
+}
+
+}  // namespace lion::nn

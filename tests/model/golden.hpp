@@ -1,0 +1,117 @@
+#pragma once
+/// The vision goldens: logits and every gradient, for one scalar type.
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "lion/io/safetensors.hpp"
+#include "lion/model/vision.hpp"
+#include "support/catch.hpp"
+
+namespace golden {
+
+using lion::Index;
+
+template <class S>
+double relative_error(const S* a, const std::vector<double>& b) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    difference += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(difference) / std::sqrt(norm);
+}
+
+inline lion::io::SafetensorsFile open(const std::string& name, const std::string& part) {
+  return lion::io::SafetensorsFile::open(std::filesystem::path(LION_GOLDEN_DIR) /
+                                         ("vision-" + name + "." + part + ".safetensors"));
+}
+
+template <class S>
+lion::model::Vision<S> load(const std::string& name) {
+  const auto weights = open(name, "weights");
+  lion::model::Vision<S> model(lion::model::vision_config_from(weights.metadata()));
+  REQUIRE(weights.tensors().size() == model.parameters().size());
+  for (lion::nn::Parameter<S>* p : model.parameters()) {
+    INFO(p->name);
+    REQUIRE(weights.at(p->name).shape == p->shape);
+    const std::vector<S> values = weights.template read_values<S>(p->name);
+    std::copy(values.begin(), values.end(), p->value.data());
+  }
+  return model;
+}
+
+/// Gradient of the mean cross-entropy with regard to logits [B,K].
+template <class S>
+lion::Tensor<S, 2> dlogits(const lion::Tensor<S, 2>& logits, const std::vector<Index>& labels) {
+  const Index batch = logits.extent(0), classes = logits.extent(1);
+  lion::Tensor<S, 2> gradient(logits.shape());
+  for (Index b = 0; b < batch; ++b) {
+    S sum = 0;
+    for (Index c = 0; c < classes; ++c) sum += std::exp(logits(b, c));
+    for (Index c = 0; c < classes; ++c) {
+      const S hit = c == labels[static_cast<std::size_t>(b)] ? S(1) : S(0);
+      gradient(b, c) = (std::exp(logits(b, c)) / sum - hit) / static_cast<S>(batch);
+    }
+  }
+  return gradient;
+}
+
+/// Cases whose files are here; a DeiT's second head is not in this version.
+inline std::vector<std::string> cases() {
+  const std::string prefix = "vision-", suffix = ".weights.safetensors";
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator(LION_GOLDEN_DIR)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.starts_with(prefix) || !file.ends_with(suffix)) continue;
+    const std::string name = file.substr(prefix.size(), file.size() - prefix.size() - suffix.size());
+    if (name != "softmax-distilled") found.push_back(name);
+  }
+  return found;
+}
+
+/// Checks one case in one form: inference, training forward, every gradient.
+template <class S>
+void check(const std::string& name, const char* form, Index chunk, double tolerance) {
+  INFO(name << " in form " << form << " " << chunk);
+  const auto expected = open(name, "expected");
+  auto model = load<S>(name);
+  model.set_form(lion::parse_form(form, chunk));
+  const auto images = expected.template read_tensor<S, 4>("image");
+  const std::vector<Index> labels = expected.template read_values<Index>("label");
+  const std::vector<double> logits = expected.template read_values<double>("logits");
+
+  lion::Tensor<S, 2> got({images.extent(0), model.config().num_classes});
+  got.fill(std::numeric_limits<S>::quiet_NaN());
+  lion::ThreadPool pool(2);
+  model.forward(images, got, pool);
+  REQUIRE(relative_error(got.data(), logits) <= tolerance);
+
+  got.fill(std::numeric_limits<S>::quiet_NaN());
+  model.forward_train(images, got, pool);
+  REQUIRE(relative_error(got.data(), logits) <= tolerance);
+  model.zero_grad();
+  model.backward(dlogits(got, labels), pool);
+  for (const lion::nn::Parameter<S>* p : model.parameters()) {
+    INFO(p->name);
+    REQUIRE(relative_error(p->grad.data(), expected.template read_values<double>("grad." + p->name)) <= tolerance);
+  }
+}
+
+template <class S>
+void check_all(double tolerance) {
+  const std::vector<std::string> names = cases();
+  REQUIRE(!names.empty());
+  for (const std::string& name : names) {
+    check<S>(name, "auto", 64, tolerance);
+    check<S>(name, "full", 64, tolerance);
+    check<S>(name, "rnn", 64, tolerance);
+    check<S>(name, "chunk", 64, tolerance);
+    check<S>(name, "chunk", 4, tolerance);
+  }
+}
+
+}  // namespace golden
