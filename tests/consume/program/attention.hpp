@@ -7,7 +7,7 @@
 inline bool attention_runs() {
   const float lambda = 0.5f;
   lion::Tensor<float, 4> q({1, 1, 2, 1}), k({1, 1, 2, 1}), v({1, 1, 2, 1}), y({1, 1, 2, 1});  // [B,H,L,D]
-  lion::Tensor<float, 1> log_lambda({1});                                                    // [H]
+  lion::Tensor<float, 1> log_lambda({1});                                                     // [H]
   q.fill(1);
   k.fill(1);
   v(0, 0, 0, 0) = 3;
