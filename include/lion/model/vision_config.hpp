@@ -35,9 +35,9 @@ struct VisionConfig {
   Index chunk_size = 64;                ///< of form chunk
   std::uint64_t seed = 0;               ///< of the initial weights
 
-  static VisionConfig tiny() { return {}; }
-  static VisionConfig small() { return sized(384, 6); }  // NOLINT
-  static VisionConfig base() { return sized(768, 12); }
+  static VisionConfig tiny_size() { return {}; }
+  static VisionConfig small_size() { return sized(384, 6); }
+  static VisionConfig base_size() { return sized(768, 12); }
 
   Index hidden() const { return static_cast<Index>(mlp_ratio * static_cast<double>(embed_dim)); }
   Index orders() const { return order == "s_curve" ? 2 : 1; }
