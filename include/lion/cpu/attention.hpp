@@ -232,7 +232,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     } else {
       Tiles(counting, dims.L, dims.D, dims.E);
     }
-    const std::size_t lane_size = counting.used() + kAlignment;
+    const std::size_t lane_size = (counting.used() + kAlignment - 1) / kAlignment * kAlignment;
     const Index tasks = dims.B * dims.H;
     workspace.reserve(static_cast<std::size_t>(executor.lanes(tasks)) * lane_size + kAlignment);
     std::byte* scratch = workspace.arena().template take<std::byte>(0);

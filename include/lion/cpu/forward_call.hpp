@@ -135,7 +135,8 @@ class ForwardCall {
     revisits_ = revisits_rows<Types>(options, dims, orders, incoming);
     Arena arena;
     ForwardLane<Types>(arena, dims, revisits_);
-    lane_size_ = arena.used() + kAlignment;
+    // Sums of misaligned rows are taken in another order: every lane begins alike, for the same bits.
+    lane_size_ = (arena.used() + kAlignment - 1) / kAlignment * kAlignment;
   }
 
   std::size_t scratch() const { return static_cast<std::size_t>(lanes_) * lane_size_; }
