@@ -10,6 +10,10 @@ endif()
 
 add_library(lion_development INTERFACE)
 target_compile_options(lion_development INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # g++ 12 takes its own AVX-512 intrinsics for uses of uninitialised memory (GCC bug 105593).
+  target_compile_options(lion_development INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()
 if(LION_WERROR)
   target_compile_options(lion_development INTERFACE -Werror)
 endif()

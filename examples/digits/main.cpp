@@ -1,0 +1,111 @@
+/// Trains LION-LIT, LION-D, LION-D♮, LION-S, LION-S♮ and a softmax ViT of the same size on handwritten digits, and lets
+/// the best LION model classify the test set in its three forms.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <iostream>
+#include <string>
+
+#include "common/program.hpp"
+#include "common/weights.hpp"
+#include "digits/contest.hpp"
+#include "digits/forms.hpp"
+
+namespace lion::examples {
+namespace {
+
+struct Options {
+  std::string data = LION_DIGITS_CSV, save;
+  Index threads = 0, seeds = 3, repeats = 10;
+  Recipe recipe;
+  model::VisionConfig config;
+};
+
+void run_program(const Options& options) {
+  const auto start = std::chrono::steady_clock::now();
+  check_threads(options.threads);
+  for (const auto& [name, value] :
+       {std::pair("--epochs", options.recipe.epochs), std::pair("--seeds", options.seeds)}) {
+    if (value < 1) throw ArgumentError(std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
+  }
+  const Digits digits(options.data);
+  if (digits.data.train.size() < options.recipe.batch) {
+    throw ArgumentError(options.data + " has " + std::to_string(digits.data.train.size()) +
+                        " digits to train on, expected at least a batch of " + std::to_string(options.recipe.batch));
+  }
+  model::VisionConfig config = options.config;
+  config.num_classes = digits.data.classes;
+  ThreadPool pool(options.threads);
+
+  std::cout << digits.data.train.size() << " digits to train on, " << digits.data.test.size() << " to test; "
+            << config.depth << " blocks of width " << config.embed_dim << ", " << config.num_heads
+            << " heads, a token per pixel; " << options.recipe.epochs << " epochs in batches of "
+            << options.recipe.batch << ", " << options.seeds << (options.seeds == 1 ? " seed, " : " seeds, ")
+            << pool.concurrency() << (pool.concurrency() == 1 ? " thread" : " threads") << std::endl;
+  ContestResult result = run_contest(config, options.recipe, options.seeds, digits, pool);
+  std::cout << '\n';
+  print_standings(result, std::cout);
+  std::cout << format("×1 is %.1f ms\n", 1e3 * result.seconds_per_step);
+
+  std::cout << '\n'
+            << result.best.name << " of seed " << result.best.seed << " on the " << digits.data.test.size()
+            << " digits of the test set:\n\n";
+  compare_forms(*result.best.model, digits, options.repeats, pool, std::cout);
+  if (!options.save.empty()) {
+    save_weights(options.save, *result.best.model,
+                 {{"mean", format("%.9g", static_cast<double>(digits.mean))},
+                  {"std", format("%.9g", static_cast<double>(digits.deviation))},
+                  {"crop_pct", "1"}});
+    std::cout << "\nsaved as " << options.save << '\n';
+  }
+  std::cout << format("\n%.0f s in all\n",
+                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+}  // namespace
+}  // namespace lion::examples
+
+int main(int argc, char** argv) {
+  using namespace lion::examples;
+  CLI::App app(
+      "Trains LION-LIT, LION-D, LION-D♮, LION-S, LION-S♮ and a softmax ViT of the same size on handwritten "
+      "digits; then the best LION model classifies the test set in the full, RNN and chunk forms.",
+      "digits");
+  Options options;
+  options.config.image_size = lion::train::DigitsData::side;
+  options.config.patch_size = 1;
+  options.config.in_chans = 1;
+  options.config.embed_dim = 48;
+  options.config.num_heads = 3;
+  options.config.depth = 3;
+  options.config.cls_tok = false;
+  bool quick = false;
+  app.add_option("--data", options.data, "file of 64 pixels and a label per line")->capture_default_str();
+  auto* epochs =
+      app.add_option("--epochs", options.recipe.epochs, "passes over the training set")->capture_default_str();
+  auto* seeds =
+      app.add_option("--seeds", options.seeds, "runs of each model, of which the mean is taken")->capture_default_str();
+  app.add_flag("--quick", quick, "one epoch, one seed, where these are not given: seconds, for a look");
+  app.add_option("--save", options.save, "safetensors file for the best LION model; lion_vision reads it");
+  add_threads(app, options.threads);
+#ifdef LION_DIGITS_TUNING
+  app.add_option("--width", options.config.embed_dim);
+  app.add_option("--heads", options.config.num_heads);
+  app.add_option("--depth", options.config.depth);
+  app.add_option("--batch", options.recipe.batch);
+  app.add_option("--lr", options.recipe.learning_rate);
+  app.add_option("--wd", options.recipe.weight_decay);
+  app.add_option("--smoothing", options.recipe.label_smoothing);
+  app.add_option("--init", options.recipe.init);
+  app.add_option("--pinit", options.recipe.position_init);
+  app.add_option("--cls", options.config.cls_tok);
+  app.add_option("--pos", options.config.pos_emb);
+  app.add_option("--mlp", options.config.mlp_ratio);
+#endif
+  return run(app, argc, argv, [&] {
+    if (quick && epochs->count() == 0) options.recipe.epochs = 1;
+    if (quick && seeds->count() == 0) options.seeds = 1;
+    if (quick) options.repeats = 2;
+    run_program(options);
+  });
+}
