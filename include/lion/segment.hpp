@@ -18,6 +18,8 @@ struct SegmentSummary {
   View<A, 4> to_later;    ///< [B,H,D,E+1]
   View<A, 4> to_earlier;  ///< [B,H,D,E+1]
   View<A, 2> log_decay;   ///< [B,H] the log of the decay across the segment, Λ
+
+  operator SegmentSummary<const A>() const requires(!std::is_const_v<A>) { return {to_later, to_earlier, log_decay}; }
 };
 
 /// What comes into a segment: the combined summary of all before it (its to_later) and of all after it (its
@@ -39,22 +41,22 @@ struct IncomingBackward {
 
 namespace detail {
 template <class A>
-void check_summary(const char* operation, const char* argument, const SegmentSummary<A>& s, const Shape<4>& expected) {
-  const std::string name(argument);
-  require_shape<4>(operation, (name + ".to_later").c_str(), s.to_later.shape(), expected);
-  require_shape<4>(operation, (name + ".to_earlier").c_str(), s.to_earlier.shape(), expected);
-  require_shape<2>(operation, (name + ".log_decay").c_str(), s.log_decay.shape(), {expected[0], expected[1]});
+void check_summary(const std::string& name, const SegmentSummary<A>& s, const Shape<4>& expected) {
+  require_shape<4>("combine", (name + ".to_later").c_str(), s.to_later.shape(), expected);
+  require_shape<4>("combine", (name + ".to_earlier").c_str(), s.to_earlier.shape(), expected);
+  require_shape<2>("combine", (name + ".log_decay").c_str(), s.log_decay.shape(), {expected[0], expected[1]});
 }
 }  // namespace detail
 
 /// The summary of two neighbours, x before y, as one segment; associative. `out` may be x or y.
 /// Throws ArgumentError where shapes differ.
 template <class A>
-void combine(const SegmentSummary<const A>& x, const SegmentSummary<const A>& y, const SegmentSummary<A>& out) {
+void combine(const SegmentSummary<const std::type_identity_t<A>>& x,
+             const SegmentSummary<const std::type_identity_t<A>>& y, const SegmentSummary<A>& out) {
   const Shape<4> shape = x.to_later.shape();
-  detail::check_summary("combine", "x", x, shape);
-  detail::check_summary("combine", "y", y, shape);
-  detail::check_summary("combine", "out", out, shape);
+  detail::check_summary("x", x, shape);
+  detail::check_summary("y", y, shape);
+  detail::check_summary("out", out, shape);
   for (Index b = 0; b < shape[0]; ++b) {
     for (Index h = 0; h < shape[1]; ++h) {
       const A across_x = std::exp(x.log_decay(b, h)), across_y = std::exp(y.log_decay(b, h));

@@ -9,6 +9,9 @@
 
 namespace lion {
 
+/// `size` rounded up to a multiple of kAlignment, so that what follows is aligned again.
+constexpr std::size_t aligned(std::size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
+
 /// Hands out aligned pieces of a block of bytes. Default-constructed it has no memory and only counts, so that the
 /// code that lays scratch out also says how much it takes.
 class Arena {
@@ -19,7 +22,7 @@ class Arena {
   /// `n` elements of T at a multiple of 64 bytes, uninitialised; nullptr while counting.
   template <class T>
   T* take(Index n) {
-    used_ = (used_ + kAlignment - 1) / kAlignment * kAlignment;
+    used_ = aligned(used_);
     const std::size_t begin = used_;
     used_ += sizeof(T) * static_cast<std::size_t>(n);
     return data_ ? reinterpret_cast<T*>(data_ + begin) : nullptr;

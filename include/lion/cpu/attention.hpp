@@ -23,7 +23,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   template <class T>
   std::size_t workspace_size(const AttentionInputs<T>& in, Executor executor = {}, std::size_t orders = 1) const {
     const AttentionDims dims = cpu::checked_dims(in);
-    return cpu::ForwardCall<Types<T>>(in, dims, options(dims), orders, false, executor).scratch() + dims_slack(dims);
+    return whole(cpu::ForwardCall<Types<T>>(in, dims, options(dims), orders, false, executor).scratch(), dims);
   }
 
   /// Bytes of scratch that `backward` takes; `kept`: y and row_sum are given to it.
@@ -32,7 +32,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
                                       bool kept = false) const {
     const AttentionDims dims = cpu::checked_dims(in);
     const bool again = N::divides && !kept;
-    return cpu::BackwardCall<Types<T>>(in, dims, options(dims), orders, again, executor).scratch() + dims_slack(dims);
+    return whole(cpu::BackwardCall<Types<T>>(in, dims, options(dims), orders, again, executor).scratch(), dims);
   }
 
   /// y [B,H,L,E], and δ [B,H,L] if wanted, under the mean of the masks along their orders.
@@ -92,20 +92,38 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   // ------------------------------------------------------------------------------------------------ in pieces
   // `in` is a segment of a longer sequence: one order, no cu_seqlens. See lion/segment.hpp.
 
+  /// Bytes of scratch that `summarise`, `forward_segment` and `step` take, each alone.
+  template <class T>
+  std::size_t segment_workspace_size(const AttentionInputs<T>& in, Executor executor = {}) const {
+    const AttentionDims dims = cpu::checked_dims(in);
+    const cpu::ForwardCall<Types<T>> call(in, dims, options(dims), 1, true, executor);
+    return (std::max)(whole(call.scratch(), dims), summary_scratch<ForwardTiles<T>>(dims, executor));
+  }
+
+  /// Bytes of scratch that `summarise_backward` and `backward_segment` take; `kept`: y and row_sum are given to it.
+  template <class T>
+  std::size_t segment_backward_workspace_size(const AttentionInputs<T>& in, Executor executor = {},
+                                              bool kept = false) const {
+    const AttentionDims dims = cpu::checked_dims(in);
+    return (std::max)(backward_workspace_size(in, executor, 1, kept),
+                      summary_scratch<BackwardTiles<T>>(dims, executor));
+  }
+
   /// What the segment hands to the rest of the sequence: U, W and Λ (math.md §3).
   template <class T>
   void summarise(const AttentionInputs<T>& in, const std::type_identity_t<MaskParameters<M, T>>& mask,
                  const SegmentSummary<accumulator_t<T>>& out, Workspace& workspace, Executor executor = {}) const {
     const AttentionDims dims = segment_dims(in, mask);
-    detail::check_summary("attention", "summary", out, {dims.B, dims.H, dims.D, dims.E + 1});
+    check_summary(out, dims);
+    const double s = resolved_scale(dims);
     using A = accumulator_t<T>;
-    using Tiles = cpu::ForwardScratch<A, M::decay>;
+    using Tiles = ForwardTiles<T>;
     const OrderedMask<M, T> single{mask};
     for_each_head<Tiles>(dims, workspace, executor, [&](Arena& arena, Index b, Index h) {
       Tiles tiles(arena, dims.D, dims.E);
-      const auto head = cpu::head_of(in, single, dims, b, h, {0, dims.L}, resolved_scale(dims));
+      const auto head = cpu::head_of(in, single, dims, b, h, {0, dims.L}, s);
       const auto nothing = [](Index, A*, A) {};
-      cpu::RowSums<A, decltype(nothing)> rows{nullptr, nullptr, {}, nullptr, false, nothing};
+      cpu::RowSums<A, decltype(nothing)> rows{{}, nullptr, {}, nullptr, false, nothing};
       cpu::ForwardWalk<T, M, N, Dir, decltype(nothing)> walk(head, rows, tiles);
       walk.template summarise<true>({});
       tiles.state.store(out.to_later, b, h);
@@ -134,13 +152,13 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
                           Executor executor = {}) const {
     const AttentionDims dims = segment_dims(in, mask);
     if (check_upstream(upstream, dims)) cpu::fail("y and row_sum are absent, expected both for a segment's summary");
-    detail::check_summary("attention", "summary", out, {dims.B, dims.H, dims.D, dims.E + 1});
-    using A = accumulator_t<T>;
-    using Tiles = cpu::BackwardScratch<A, M>;
+    check_summary(out, dims);
+    const double s = resolved_scale(dims);
+    using Tiles = BackwardTiles<T>;
     const OrderedMask<M, T> single{mask};
     for_each_head<Tiles>(dims, workspace, executor, [&](Arena& arena, Index b, Index h) {
       Tiles tiles(arena, dims.L, dims.D, dims.E);
-      const auto head = cpu::head_of(in, single, dims, b, h, {0, dims.L}, resolved_scale(dims));
+      const auto head = cpu::head_of(in, single, dims, b, h, {0, dims.L}, s);
       cpu::UpstreamRows<T> rows;
       rows.dy = cpu::rows_of(upstream.dy, b, h);
       if constexpr (N::divides) {
@@ -187,9 +205,15 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
  private:
   template <class T>
   using Types = cpu::CallTypes<T, M, std::same_as<F, form::Rnn>, N, Dir>;
+  template <class T>
+  using ForwardTiles = cpu::ForwardScratch<accumulator_t<T>, M::decay>;
+  template <class T>
+  using BackwardTiles = cpu::BackwardScratch<accumulator_t<T>, M>;
 
   double resolved_scale(const AttentionDims& dims) const {
-    return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dims.D));
+    const double s = scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dims.D));
+    cpu::require_finite("scale", s);
+    return s;
   }
 
   cpu::CallOptions options(const AttentionDims& dims) const {
@@ -199,14 +223,15 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     }
     options.plan = form::plan(form, M::decay, Dir::past && Dir::future, dims.L, dims.D, dims.E);
     options.scale = resolved_scale(dims);
-    cpu::require_finite("scale", options.scale);
     if constexpr (N::divides) options.epsilon = normaliser.epsilon;
     cpu::require_finite("epsilon", options.epsilon);
     return options;
   }
 
-  /// Room to check an order in: one flag per token.
-  static std::size_t dims_slack(const AttentionDims& dims) { return static_cast<std::size_t>(dims.L) + 2 * kAlignment; }
+  /// All of a call's scratch: orders are checked where the lanes work afterwards, and memory may begin at any address.
+  static std::size_t whole(std::size_t lanes, const AttentionDims& dims) {
+    return (std::max)(lanes, cpu::order_scratch(dims.L)) + kAlignment;
+  }
 
   template <class T>
   AttentionDims segment_dims(const AttentionInputs<T>& in, const MaskParameters<M, T>& mask) const {
@@ -223,18 +248,35 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     return static_cast<typename Head::A>(sum);
   }
 
-  /// f(arena, b, h) for every head, each lane with its own scratch.
-  template <class Tiles, class Body>
-  static void for_each_head(const AttentionDims& dims, Workspace& workspace, const Executor& executor, Body&& body) {
+  template <class A>
+  static void check_summary(const SegmentSummary<A>& out, const AttentionDims& dims) {
+    const Shape<4> shape{dims.B, dims.H, dims.D, dims.E + 1};
+    cpu::require_like("summary.to_later", out.to_later, shape, "");
+    cpu::require_like("summary.to_earlier", out.to_earlier, shape, "");
+    require_shape<2>("attention", "summary.log_decay", out.log_decay.shape(), {dims.B, dims.H});
+  }
+
+  template <class Tiles>
+  static std::size_t summary_lane(const AttentionDims& dims) {
     Arena counting;
     if constexpr (std::constructible_from<Tiles, Arena&, Index, Index>) {
       Tiles(counting, dims.D, dims.E);
     } else {
       Tiles(counting, dims.L, dims.D, dims.E);
     }
-    const std::size_t lane_size = (counting.used() + kAlignment - 1) / kAlignment * kAlignment;
+    return aligned(counting.used());
+  }
+  template <class Tiles>
+  static std::size_t summary_scratch(const AttentionDims& dims, const Executor& executor) {
+    return static_cast<std::size_t>(executor.lanes(dims.B * dims.H)) * summary_lane<Tiles>(dims) + kAlignment;
+  }
+
+  /// f(arena, b, h) for every head, each lane with its own scratch.
+  template <class Tiles, class Body>
+  static void for_each_head(const AttentionDims& dims, Workspace& workspace, const Executor& executor, Body&& body) {
+    const std::size_t lane_size = summary_lane<Tiles>(dims);
     const Index tasks = dims.B * dims.H;
-    workspace.reserve(static_cast<std::size_t>(executor.lanes(tasks)) * lane_size + kAlignment);
+    workspace.reserve(summary_scratch<Tiles>(dims, executor));
     std::byte* scratch = workspace.arena().template take<std::byte>(0);
     executor.for_each_task(tasks, [&](Index task, Index lane) {
       Arena arena(scratch + static_cast<std::size_t>(lane) * lane_size);
@@ -260,7 +302,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   void check_masks(const AttentionInputs<T>& in, std::span<const OrderedMask<M, T>> masks, const AttentionDims& dims,
                    Arena arena) const {
     if (masks.empty()) cpu::fail("masks is empty, expected at least one");
-    bool* seen = arena.take<bool>(dims.L);
+    auto* seen = arena.take<unsigned char>(static_cast<Index>(cpu::order_scratch(dims.L)));
     for (const OrderedMask<M, T>& ordered : masks) {
       ordered.mask.check(dims);
       cpu::check_order(in, ordered.order, dims.L, seen);
@@ -278,7 +320,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     }
     cpu::check_incoming(incoming, dims, "incoming.from_earlier", "incoming.from_later");
     const cpu::ForwardCall<Types<T>> call(in, dims, options(dims), masks.size(), incoming.any(), executor);
-    workspace.reserve(call.scratch() + dims_slack(dims));
+    workspace.reserve(whole(call.scratch(), dims));
     check_masks(in, masks, dims, workspace.arena());
     call.run(masks, out, incoming, outgoing, workspace.arena().template take<std::byte>(0));
   }
@@ -302,7 +344,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     cpu::check_incoming(incoming.keys, dims, "incoming.keys.from_earlier", "incoming.keys.from_later");
     cpu::check_incoming(incoming.queries, dims, "incoming.queries.from_earlier", "incoming.queries.from_later");
     const cpu::BackwardCall<Types<T>> call(in, dims, options(dims), masks.size(), again, executor);
-    workspace.reserve(call.scratch() + dims_slack(dims));
+    workspace.reserve(whole(call.scratch(), dims));
     check_masks(in, masks, dims, workspace.arena());
     call.run(masks, upstream, gradients, mask_gradients, incoming, workspace.arena().template take<std::byte>(0));
   }

@@ -88,8 +88,8 @@ class BackwardWalk {
     if (chunks.count > 1 || incoming.any()) {
       sweep<true>(chunks, incoming, false, anchored, [](Stretch) {});
       if (anchored) {
-        anchor_e = s_.keys.inner(incoming.queries.from_later, head_.b, head_.h);
-        anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
+        if (Direction::past) anchor_e = s_.keys.inner(incoming.queries.from_later, head_.b, head_.h);
+        if (Direction::future) anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
       }
     }
     DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);

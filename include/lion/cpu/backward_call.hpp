@@ -46,24 +46,24 @@ class BackwardCall {
   BackwardCall(const AttentionInputs<T>& in, const AttentionDims& dims, const CallOptions& options, std::size_t orders,
                bool again, const Executor& executor)
       : in_(in), dims_(dims), options_(options), again_(again), executor_(executor) {
-    tasks_ = dims.L == 0 || dims.H == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
+    tasks_ = dims.L == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
     lanes_ = executor.lanes(tasks_);
     Arena shared;
     slots(shared, orders);
-    shared_size_ = shared.used();
+    shared_size_ = aligned(shared.used());
     Arena arena;
     BackwardLane<Types>(arena, dims, again);
     // Sums of misaligned rows are taken in another order: every lane begins alike, for the same bits.
-    lane_size_ = (arena.used() + kAlignment - 1) / kAlignment * kAlignment;
+    lane_size_ = aligned(arena.used());
   }
 
-  std::size_t scratch() const { return shared_size_ + kAlignment + static_cast<std::size_t>(lanes_) * lane_size_; }
+  std::size_t scratch() const { return shared_size_ + static_cast<std::size_t>(lanes_) * lane_size_; }
 
   void run(Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
            Gradients mask_gradients, const IncomingBackward<A>& incoming, std::byte* scratch) const {
     Arena shared(scratch);
     double* per_head = slots(shared, masks.size());
-    std::byte* lanes = scratch + (shared_size_ + kAlignment - 1) / kAlignment * kAlignment;
+    std::byte* lanes = scratch + shared_size_;
     executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
       Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
       BackwardLane<Types> lane(arena, dims_, again_);

@@ -74,14 +74,17 @@ Stretch sequence_of(const AttentionInputs<T>& in, Index i) {
   return {first, in.cu_seqlens[static_cast<std::size_t>(i) + 1] - first};
 }
 
-/// An order must be a permutation that keeps every sequence to itself. `seen` [L] is scratch.
+/// Bytes of scratch to check an order in: one bit per token.
+inline std::size_t order_scratch(Index L) { return (static_cast<std::size_t>(L) + 7) / 8; }
+
+/// An order must be a permutation that keeps every sequence to itself. `seen` [order_scratch(L)] is scratch.
 template <class T>
-void check_order(const AttentionInputs<T>& in, std::span<const Index> order, Index L, bool* seen) {
+void check_order(const AttentionInputs<T>& in, std::span<const Index> order, Index L, unsigned char* seen) {
   if (order.empty()) return;
   if (static_cast<Index>(order.size()) != L) {
     fail("order has " + std::to_string(order.size()) + " entries, expected " + std::to_string(L));
   }
-  std::fill_n(seen, L, false);
+  std::fill_n(seen, order_scratch(L), static_cast<unsigned char>(0));
   for (Index s = 0; s < sequence_count(in); ++s) {
     const Stretch sequence = sequence_of(in, s);
     for (Index p = sequence.first; p < sequence.end(); ++p) {
@@ -91,8 +94,9 @@ void check_order(const AttentionInputs<T>& in, std::span<const Index> order, Ind
         fail(entry() + ", expected a token of [" + std::to_string(sequence.first) + "," +
              std::to_string(sequence.end()) + ")");
       }
-      if (seen[t]) fail(entry() + ", which came before, expected a permutation");
-      seen[t] = true;
+      const auto bit = static_cast<unsigned char>(1u << (t % 8));
+      if (seen[t / 8] & bit) fail(entry() + ", which came before, expected a permutation");
+      seen[t / 8] = static_cast<unsigned char>(seen[t / 8] | bit);
     }
   }
 }

@@ -136,7 +136,7 @@ class ForwardCall {
     Arena arena;
     ForwardLane<Types>(arena, dims, revisits_);
     // Sums of misaligned rows are taken in another order: every lane begins alike, for the same bits.
-    lane_size_ = (arena.used() + kAlignment - 1) / kAlignment * kAlignment;
+    lane_size_ = aligned(arena.used());
   }
 
   std::size_t scratch() const { return static_cast<std::size_t>(lanes_) * lane_size_; }

@@ -63,9 +63,9 @@ class RnnBackwardWalk {
   template <class Give>
   void run(Index, const IncomingBackward<A>& incoming, Give&& give) {
     sweep<true>(incoming, false, [](Stretch) {});
-    DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars,
-                                                     s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h),
-                                                     s_.queries.inner(incoming.keys.from_later, head_.b, head_.h));
+    const double anchor_e = Direction::past ? s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h) : 0;
+    const double anchor_f = Direction::future ? s_.queries.inner(incoming.keys.from_later, head_.b, head_.h) : 0;
+    DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);
     sweep<false>(incoming, true, [&](Stretch s) {
       if constexpr (decays) decay_gradient.chunk(head_, s, give);
     });
