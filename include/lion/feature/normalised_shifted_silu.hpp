@@ -17,37 +17,58 @@ struct NormalisedShiftedSilu {
   /// y = φ(x), both [n]; y may be x.
   template <Real A>
   static void forward(const A* x, A* y, Index n) {
-    using Array = Eigen::Array<A, Eigen::Dynamic, 1>;
-    const Eigen::Map<const Array> in(x, n);
-    Eigen::Map<Array> out(y, n);
-    out = in / (A(1) + (-in).exp()) + A(0.5);
-    out *= A(1) / std::sqrt(out.square().sum());
+    Block<A> r;
+    A square = 0;
+    for (Index i = 0; i < n; i += kBlock) {
+      const Index m = (std::min)(kBlock, n - i);
+      const Input<A> in(x + i, m);
+      r = in / (A(1) + (-in).exp()) + A(0.5);
+      square += r.square().sum();
+      if (n > kBlock) std::copy_n(r.data(), m, y + i);
+    }
+    const A scale = A(1) / std::sqrt(square);
+    for (Index i = 0; i < n; i += kBlock) {
+      const Index m = (std::min)(kBlock, n - i);
+      if (n > kBlock) r = Input<A>(y + i, m);
+      r *= scale;
+      std::copy_n(r.data(), m, y + i);
+    }
   }
 
   /// dx = φ'(x)ᵀ dy, all [n]; dx may be dy. With y = φ(x): dr = (dy - y (y·dy)) / ‖r‖, dx = dr · SiLU'(x).
   template <Real A>
   static void backward(const A* x, const A* dy, A* dx, Index n) {
-    constexpr Index kBlock = 256;  // sigmoids kept on the stack; longer rows compute them twice
-    using Array = Eigen::Array<A, Eigen::Dynamic, 1>;
-    using Input = Eigen::Map<const Array>;
-    Eigen::Array<A, Eigen::Dynamic, 1, 0, kBlock, 1> gate;
+    Block<A> gate, r;
     A square = 0, along = 0;  // ‖r‖², r·dy
+    const auto derive = [&](Index i, Index m) {
+      const Input<A> in(x + i, m);
+      gate = (A(1) + (-in).exp()).inverse();
+      r = in * gate + A(0.5);
+    };
     for (Index i = 0; i < n; i += kBlock) {
       const Index m = (std::min)(kBlock, n - i);
-      gate = (A(1) + (-Input(x + i, m)).exp()).inverse();
-      const auto r = Input(x + i, m) * gate + A(0.5);
+      derive(i, m);
       square += r.square().sum();
-      along += (r * Input(dy + i, m)).sum();
+      along += (r * Input<A>(dy + i, m)).sum();
     }
     const A scale = A(1) / std::sqrt(square), project = along / square;
     for (Index i = 0; i < n; i += kBlock) {
       const Index m = (std::min)(kBlock, n - i);
-      const Input in(x + i, m), upstream(dy + i, m);
-      if (n > kBlock) gate = (A(1) + (-in).exp()).inverse();
-      Eigen::Map<Array>(dx + i, m) = (upstream - (in * gate + A(0.5)) * project) * scale *  //
-                                     (gate * (A(1) + in * (A(1) - gate)));
+      if (n > kBlock) derive(i, m);
+      const Input<A> in(x + i, m), upstream(dy + i, m);
+      r = (upstream - r * project) * scale * (gate * (A(1) + in * (A(1) - gate)));
+      std::copy_n(r.data(), m, dx + i);
     }
   }
+
+ private:
+  /// Values on the stack: rows that are longer compute their exponentials twice in backward. Being aligned, they give
+  /// the same bits wherever the caller's rows lie.
+  static constexpr Index kBlock = 256;
+  template <class A>
+  using Block = Eigen::Array<A, Eigen::Dynamic, 1, 0, kBlock, 1>;
+  template <class A>
+  using Input = Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>;
 };
 
 }  // namespace lion::feature

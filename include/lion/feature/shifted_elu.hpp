@@ -2,6 +2,7 @@
 /// φ(x) = ELU(x) + 1: LION-LIT in vision (math.md §5).
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <string_view>
 
 #include "lion/core/scalar.hpp"
@@ -15,18 +16,36 @@ struct ShiftedElu {
   /// y = φ(x), both [n]; y may be x.
   template <Real A>
   static void forward(const A* x, A* y, Index n) {
-    using Array = Eigen::Array<A, Eigen::Dynamic, 1>;
-    const Eigen::Map<const Array> in(x, n);
-    // Both branches are one expression: e^min(x,0) is 1 where x > 0, max(x,0) is 0 elsewhere.
-    Eigen::Map<Array>(y, n) = (in.min)(A(0)).exp() + (in.max)(A(0));
+    for_each_block<A>(x, y, n, [](const auto& in, Index, Block<A>& out) {
+      // Both branches are one expression: e^min(x,0) is 1 where x > 0, max(x,0) is 0 elsewhere.
+      out = (in.min)(A(0)).exp() + (in.max)(A(0));
+    });
   }
 
   /// dx = φ'(x) dy, all [n]; dx may be dy.
   template <Real A>
   static void backward(const A* x, const A* dy, A* dx, Index n) {
-    using Array = Eigen::Array<A, Eigen::Dynamic, 1>;
-    const Eigen::Map<const Array> in(x, n), upstream(dy, n);
-    Eigen::Map<Array>(dx, n) = (in.min)(A(0)).exp() * upstream;
+    for_each_block<A>(x, dx, n, [dy](const auto& in, Index at, Block<A>& out) {
+      out = (in.min)(A(0)).exp() * Input<A>(dy + at, in.size());
+    });
+  }
+
+ private:
+  static constexpr Index kBlock = 256;
+  template <class A>
+  using Block = Eigen::Array<A, Eigen::Dynamic, 1, 0, kBlock, 1>;
+  template <class A>
+  using Input = Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>;
+
+  /// Through aligned values on the stack, for the same bits wherever the caller's rows lie.
+  template <class A, class F>
+  static void for_each_block(const A* x, A* y, Index n, F&& f) {
+    Block<A> out;
+    for (Index i = 0; i < n; i += kBlock) {
+      const Index m = (std::min)(kBlock, n - i);
+      f(Input<A>(x + i, m), i, out);
+      std::copy_n(out.data(), m, y + i);
+    }
   }
 };
 

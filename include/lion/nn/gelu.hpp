@@ -2,6 +2,7 @@
 /// The exact (erf) GELU, x·Φ(x) with Φ the normal distribution, and its derivative.
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -11,9 +12,9 @@ namespace lion::nn {
 
 namespace detail {
 
-/// Values that stay in cache between the steps of a row.
-inline constexpr Index kGeluBlock = 64;
-using GeluBlock = Eigen::Array<float, Eigen::Dynamic, 1, 0, kGeluBlock, 1>;
+/// Values that stay in registers between the steps: a fixed number, so that every loop is unrolled.
+inline constexpr Index kGeluBlock = 32;
+using GeluBlock = Eigen::Array<float, kGeluBlock, 1>;
 
 /// 1 - Φ(|x|), given e^{-x²/2}: erfc(z)·e^{z²} as a polynomial in t = 1/(1 + 0.3 z), fitted to a relative error of 2e-8
 /// on [0, 9]; it vectorises and takes its exponential from what the derivative needs anyway.
@@ -43,12 +44,21 @@ void gelu(const S* x, S* y, S* derivative, Index n) {
     using Block = detail::GeluBlock;
     for (Index i = 0; i < n; i += detail::kGeluBlock) {
       const Index m = n - i < detail::kGeluBlock ? n - i : detail::kGeluBlock;
-      const Block at = Eigen::Map<const Block>(x + i, m);
+      Block at;
+      if (m == detail::kGeluBlock) {
+        at = Eigen::Map<const Block>(x + i);
+      } else {
+        at.setZero();
+        std::copy_n(x + i, m, at.data());
+      }
       const Block exponential = (-0.5f * at.square()).exp();
       const Block tail = detail::upper_tail(at, exponential);
       const Block below = (at < 0.0f).select(tail, 1.0f - tail);
-      Eigen::Map<Block>(y + i, m) = at * below;
-      if (derivative) Eigen::Map<Block>(derivative + i, m) = below + at * density * exponential;
+      const Block value = at * below;
+      std::copy_n(value.data(), m, y + i);
+      if (!derivative) continue;
+      const Block slope = below + at * density * exponential;
+      std::copy_n(slope.data(), m, derivative + i);
     }
   }
 }

@@ -39,6 +39,25 @@ void for_each_block(Index rows, Index size, const Executor& executor, F&& body) 
   for_each_tile(rows, 1, size, 1, executor, [&](Index row, Index n, Index, Index) { body(row, n); });
 }
 
+/// out = residual + bias, whatever there is of them: one pass, since with a short depth this costs as much as a
+/// product.
+template <Real S>
+void start_rows(const View<const S, 2>& residual, const S* bias, Index row, Index col, cpu::Matrix<S>& out) {
+  using Row = Eigen::Map<Eigen::Array<S, 1, -1>>;
+  using ConstRow = Eigen::Map<const Eigen::Array<S, 1, -1>>;
+  for (Index r = 0; r < out.rows(); ++r) {
+    Row to(&out(r, 0), out.cols());
+    const S* from = residual ? residual.at(row + r, col) : nullptr;
+    if (from && bias) {
+      to = ConstRow(from, to.size()) + ConstRow(bias, to.size());
+    } else if (bias || (from && from != to.data())) {
+      std::copy_n(bias ? bias : from, to.size(), to.data());
+    } else if (!from) {
+      to.setZero();
+    }
+  }
+}
+
 }  // namespace detail
 
 /// y = x·wᵀ + bias + residual: x [N,I], w [O,I], bias [O] or nullptr, residual [N,O] or absent (it may be y), y [N,O].
@@ -49,12 +68,7 @@ void linear_product(const View<const S, 2>& x, const S* w, const S* bias, const 
   detail::for_each_tile(
       y.extent(0), y.extent(1), kRowBlock, 2 * cpu::kPanel, executor, [&](Index i, Index n, Index j, Index m) {
         auto out = detail::map(y, i, n, j, m);
-        if (residual) {
-          if (residual.data() != y.data()) out = detail::map(residual, i, n, j, m);
-        } else {
-          out.setZero();
-        }
-        if (bias) out.rowwise() += Eigen::Map<const Eigen::Matrix<S, 1, Eigen::Dynamic>>(bias + j, m);
+        detail::start_rows(residual, bias ? bias + j : nullptr, i, j, out);
         cpu::add_product(out, detail::map(x, i, n, 0, in), cpu::matrix(w + j * in, m, in).transpose());
       });
 }

@@ -17,12 +17,13 @@ class SoftmaxAttention {
  public:
   std::size_t workspace_size(const AttentionInputs<S>& in, const Executor& executor) const {
     const Index tile = tile_of(in.q.extent(2));
-    return bytes(in.q.extent(0) * in.q.extent(1) * detail::blocks(in.q.extent(2), tile), tile * (tile + 2), executor);
+    return bytes(in.q.extent(0) * in.q.extent(1) * detail::blocks(in.q.extent(2), tile),
+                 padded(tile * (padded(tile) + 2)), executor);
   }
 
   std::size_t backward_workspace_size(const AttentionInputs<S>& in, const Executor& executor) const {
     const Index length = in.q.extent(2), tile = tile_of(length);
-    return bytes(in.q.extent(0) * in.q.extent(1), 2 * tile * tile + length, executor);
+    return bytes(in.q.extent(0) * in.q.extent(1), padded(2 * tile * padded(tile) + length), executor);
   }
 
   /// y [B,H,L,E]; the rows' log-sum-exp goes to log_sum [B,H,L] if present.
@@ -34,23 +35,24 @@ class SoftmaxAttention {
     const S scale = static_cast<S>(1 / std::sqrt(static_cast<double>(width)));
     workspace.reserve(workspace_size(in, executor));
     Arena arena = workspace.arena();
-    const Index per_lane = tile * (tile + 2);
+    const Index stride = padded(tile), per_lane = padded(tile * (stride + 2));
     S* scratch = arena.take<S>(executor.lanes(tasks) * per_lane);
     executor.for_each_task(tasks, [&](Index task, Index lane) {
       const Index b = task / tiles / heads, h = task / tiles % heads, i = task % tiles * tile;
       const Index rows = (std::min)(tile, length - i);
-      S* scores = scratch + lane * per_lane;  // [rows, tile]
-      Column top(scores + tile * tile, rows), sum(scores + tile * (tile + 1), rows);
+      S* scores = scratch + lane * per_lane;  // [rows, stride]
+      Column top(scores + tile * stride, rows), sum(scores + tile * (stride + 1), rows);
       top.setConstant(-std::numeric_limits<S>::infinity());
       sum.setZero();
       auto to = matrix(y, b, h, i, rows);  // [rows, E], not yet divided by the sums
       to.setZero();
       for (Index j = 0; j < length; j += tile) {
         const Index keys = (std::min)(tile, length - j);
-        cpu::set_product(cpu::matrix(scores, rows, keys), matrix(in.q, b, h, i, rows),
+        cpu::set_product(cpu::matrix(scores, rows, keys, stride), matrix(in.q, b, h, i, rows),
                          matrix(in.k, b, h, j, keys).transpose());
         for (Index r = 0; r < rows; ++r) {
-          Row row(scores + r * keys, keys);
+          Row row(scores + r * stride, padded(keys));
+          std::fill(row.data() + keys, row.data() + row.size(), -std::numeric_limits<S>::infinity());
           const S before = top(r), now = (std::max)(before, row.maxCoeff() * scale);
           row = (row * scale - now).exp();
           const S shrink = std::exp(before - now);
@@ -58,7 +60,8 @@ class SoftmaxAttention {
           if (j > 0 && shrink != S(1)) to.row(r) *= shrink;
           top(r) = now;
         }
-        cpu::add_product(to, cpu::matrix(static_cast<const S*>(scores), rows, keys), matrix(in.v, b, h, j, keys));
+        cpu::add_product(to, cpu::matrix(static_cast<const S*>(scores), rows, keys, stride),
+                         matrix(in.v, b, h, j, keys));
       }
       for (Index r = 0; r < rows; ++r) {
         Row(y.at(b, h, i + r), out) *= S(1) / sum(r);
@@ -77,13 +80,13 @@ class SoftmaxAttention {
     const S scale = static_cast<S>(1 / std::sqrt(static_cast<double>(width)));
     workspace.reserve(backward_workspace_size(in, executor));
     Arena arena = workspace.arena();
-    const Index per_lane = 2 * tile * tile + length;
+    const Index stride = padded(tile), per_lane = padded(2 * tile * stride + length);
     S* scratch = arena.take<S>(executor.lanes(tasks) * per_lane);
     executor.for_each_task(tasks, [&](Index task, Index lane) {
       const Index b = task / heads, h = task % heads;
-      S* probability = scratch + lane * per_lane;    // P, [tile, tile]
-      S* upstream = probability + tile * tile;       // dP, then dS, [tile, tile]
-      Column along(upstream + tile * tile, length);  // dy_i · y_i
+      S* probability = scratch + lane * per_lane;      // P, [tile, stride]
+      S* upstream = probability + tile * stride;       // dP, then dS, [tile, stride]
+      Column along(upstream + tile * stride, length);  // dy_i · y_i
       for (Index t = 0; t < length; ++t)
         along(t) = (ConstRow(dy.at(b, h, t), out) * ConstRow(y.at(b, h, t), out)).sum();
       matrix(gradients.dq, b, h, 0, length).setZero();
@@ -96,11 +99,14 @@ class SoftmaxAttention {
         for (Index i = 0; i < length; i += tile) {
           const Index rows = (std::min)(tile, length - i);
           const auto q = matrix(in.q, b, h, i, rows), dyi = matrix(dy, b, h, i, rows);
-          auto p = cpu::matrix(probability, rows, keys), ds = cpu::matrix(upstream, rows, keys);
+          auto p = cpu::matrix(probability, rows, keys, stride);
+          auto ds = cpu::matrix(upstream, rows, keys, stride);
           cpu::set_product(p, q, k.transpose());
           cpu::set_product(ds, dyi, v.transpose());
           for (Index r = 0; r < rows; ++r) {
-            Row pr(probability + r * keys, keys), dr(upstream + r * keys, keys);
+            Row pr(probability + r * stride, padded(keys)), dr(upstream + r * stride, padded(keys));
+            std::fill(pr.data() + keys, pr.data() + pr.size(), S(0));
+            std::fill(dr.data() + keys, dr.data() + dr.size(), S(0));
             pr = (pr * scale - log_sum(b, h, i + r)).exp();
             dr = pr * (dr - along(i + r)) * scale;
           }
@@ -122,6 +128,10 @@ class SoftmaxAttention {
     const Index tiles = (std::max)(detail::blocks(length, cpu::kPanel), Index(1));
     return (std::max)(detail::blocks(length, tiles), Index(1));
   }
+
+  /// Rows of scores fill whole vectors: exponentials of a remainder would be computed one by one. So does the scratch
+  /// of a lane: sums of misaligned rows are taken in another order, and a task's bits must not depend on its lane.
+  static Index padded(Index keys) { return detail::blocks(keys, 16) * 16; }
 
   static std::size_t bytes(Index tasks, Index per_lane, const Executor& executor) {
     return sizeof(S) * static_cast<std::size_t>(executor.lanes(tasks) * per_lane) + kAlignment;
