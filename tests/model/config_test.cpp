@@ -1,0 +1,84 @@
+#include "lion/model/vision_config.hpp"
+#include "support/catch.hpp"
+#include "support/require_error.hpp"
+
+using namespace lion;
+using model::Metadata;
+
+namespace {
+Metadata small() {
+  return {{"kind", "vision"},   {"image_size", "20"},   {"patch_size", "4"},    {"in_chans", "3"},
+          {"embed_dim", "24"},  {"num_heads", "3"},     {"depth", "2"},         {"num_classes", "7"},
+          {"pos_emb", "True"},  {"mask_type", "decay"}, {"order", "s_curve"},   {"cls_tok", "False"},
+          {"mlp_ratio", "4.0"}, {"distilled", "False"}, {"optimizer", "AdamW"}, {"form", "chunk"},
+          {"chunk_size", "16"}, {"drop_path", "0.1"}};
+}
+
+void refused(const std::string& key, const std::string& value, const std::string& message) {
+  INFO(key << " = " << value);
+  Metadata metadata = small();
+  metadata[key] = value;
+  require_error<ArgumentError>([&] { model::vision_config_from(metadata); }, "vision: " + message);
+}
+}  // namespace
+
+TEST_CASE("a configuration is read from metadata and written back") {
+  const model::VisionConfig config = model::vision_config_from(small());
+  REQUIRE(config.image_size == 20);
+  REQUIRE(config.mask_type == "decay");
+  REQUIRE(config.orders() == 2);
+  REQUIRE(config.pos_emb);
+  REQUIRE_FALSE(config.cls_tok);
+  REQUIRE(config.hidden() == 96);
+  REQUIRE(config.form == "chunk");
+  REQUIRE(config.chunk_size == 16);
+  REQUIRE(config.drop_path == 0.1);
+  const Metadata written = model::to_metadata(config);
+  REQUIRE(written.at("cls_tok") == "False");
+  REQUIRE(written.at("distilled") == "False");
+  REQUIRE(written.at("mlp_ratio") == "4");
+  REQUIRE(model::to_metadata(model::vision_config_from(written)) == written);
+}
+
+TEST_CASE("what metadata does not say, a file does not have") {
+  Metadata metadata = small();
+  for (const char* key : {"kind", "pos_emb", "cls_tok", "order", "in_chans", "mlp_ratio", "distilled", "form"}) {
+    metadata.erase(key);
+  }
+  const model::VisionConfig config = model::vision_config_from(metadata);
+  REQUIRE_FALSE(config.pos_emb);
+  REQUIRE_FALSE(config.cls_tok);
+  REQUIRE(config.orders() == 1);
+  REQUIRE(config.form == "auto");
+  metadata.erase("embed_dim");
+  require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
+                               "vision: embed_dim is missing from the metadata");
+}
+
+TEST_CASE("wrong values are named") {
+  refused("kind", "mlm", "kind is 'mlm', expected vision");
+  refused("depth", "two", "depth is 'two', expected a whole number");
+  refused("depth", "2.5", "depth is '2.5', expected a whole number");
+  refused("depth", "0", "depth is 0, expected at least 1");
+  refused("pos_emb", "true", "pos_emb is 'true', expected True or False");
+  refused("mlp_ratio", "wide", "mlp_ratio is 'wide', expected a number");
+  refused("mlp_ratio", "0.01", "mlp_ratio is 0.01, expected a number that gives a hidden width of at least 1");
+  refused("num_heads", "5", "num_heads is 5, expected a divisor of embed_dim 24");
+  refused("image_size", "21", "image_size is 21, expected a multiple of patch_size 4");
+  refused("mask_type", "lit", "mask_type is 'lit', expected one of linear, decay, selective, softmax");
+  refused("order", "hilbert", "order is 'hilbert', expected one of row_major, s_curve");
+  refused("form", "fast", "form is 'fast', expected one of full, rnn, chunk, auto");
+  refused("chunk_size", "0", "chunk_size is 0, expected at least 1");
+  refused("drop_path", "1", "drop_path is 1, expected a value in [0, 1)");
+  refused("dropout", "-0.5", "dropout is -0.5, expected a value in [0, 1)");
+  refused("seed", "-1", "seed is '-1', expected a whole number of at least 0");
+  refused("mlp_ratio", "nan", "mlp_ratio is nan, expected a number that gives a hidden width of at least 1");
+}
+
+TEST_CASE("a distillation token is for a later version") {
+  Metadata metadata = small();
+  metadata["distilled"] = "True";
+  require_error<UnavailableError>(
+      [&] { model::vision_config_from(metadata); },
+      "vision: distilled is True, but models with a distillation token are not in this version");
+}
