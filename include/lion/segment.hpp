@@ -19,7 +19,11 @@ struct SegmentSummary {
   View<A, 4> to_earlier;  ///< [B,H,D,E+1]
   View<A, 2> log_decay;   ///< [B,H] the log of the decay across the segment, Λ
 
-  operator SegmentSummary<const A>() const requires(!std::is_const_v<A>) { return {to_later, to_earlier, log_decay}; }
+  operator SegmentSummary<const A>() const
+    requires(!std::is_const_v<A>)
+  {
+    return {to_later, to_earlier, log_decay};
+  }
 };
 
 /// What comes into a segment: the combined summary of all before it (its to_later) and of all after it (its

@@ -41,6 +41,9 @@ void require_close(const Answer& got, const Answer& wanted, const AttentionDims&
       CHECK(relative_error(got.dlog_lambda[r], wanted.dlog_lambda[r], norm(wanted.fixed_dlog_lambda[r])) <=
             limits.gradients);
     }
+    if constexpr (M::gated) {
+      CHECK(relative_error(got.dgate[r], wanted.dgate[r], norm(wanted.fixed_dgate[r])) <= limits.gradients);
+    }
   }
 }
 

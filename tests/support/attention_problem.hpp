@@ -26,7 +26,7 @@ struct Answer {
   std::vector<double> y, row_sum, dq, dk, dv;
   std::vector<std::vector<double>> dlog_lambda, dgate;  // one per mask, [B,H,L]
   std::vector<double> fixed_dq, fixed_dk;
-  std::vector<std::vector<double>> fixed_dlog_lambda;
+  std::vector<std::vector<double>> fixed_dlog_lambda, fixed_dgate;
 };
 
 inline double norm(const std::vector<double>& x) {
@@ -153,7 +153,10 @@ class DenseHead {
           a_.fixed_dq[shared(i, c)] += weight * fixed * key;
           a_.fixed_dk[shared(j, c)] += weight * fixed * query;
         }
-        if (!p_.gate.empty()) a_.dgate[r][index(j)] += weight * slope * dot(i, j);
+        if (!p_.gate.empty()) {
+          a_.dgate[r][index(j)] += weight * slope * dot(i, j);
+          a_.fixed_dgate[r][index(j)] += weight * fixed * dot(i, j);
+        }
         if (first == last) return;
         steps[static_cast<std::size_t>(first)] += score * slope;
         steps[static_cast<std::size_t>(last)] -= score * slope;
@@ -189,7 +192,7 @@ inline Answer dense_answer(const Problem& p) {
   a.row_sum = zeros(d.B * d.H * d.L);
   a.dq = a.dk = a.fixed_dq = a.fixed_dk = zeros(d.B * d.Hk * d.L * d.D);
   a.dlog_lambda.assign(p.log_lambda.size(), zeros(d.B * d.H * d.L));
-  a.dgate = a.fixed_dlog_lambda = a.dlog_lambda;
+  a.dgate = a.fixed_dgate = a.fixed_dlog_lambda = a.dlog_lambda;
   for (Index b = 0; b < d.B; ++b) {
     for (Index h = 0; h < d.H; ++h) detail::DenseHead(p, a, b, h).run();
   }

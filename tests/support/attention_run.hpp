@@ -65,7 +65,8 @@ template <class A>
 struct MaskStorage<mask::Decay, A> {
   MaskStorage(const Problem& p, std::size_t r) : H(p.dims.H) {
     for (Index h = 0; h < H; ++h)
-      values.push_back(p.dims.L ? static_cast<A>(p.log_lambda[r][static_cast<std::size_t>(h * p.dims.L)]) : A(0));
+      values.push_back(
+          p.log_lambda[r].empty() ? A(0) : static_cast<A>(p.log_lambda[r][static_cast<std::size_t>(h * p.dims.L)]));
     slopes.assign(values.size(), std::numeric_limits<A>::quiet_NaN());
   }
   mask::Decay::Parameters<A> parameters() { return {{values.data(), {H}}}; }
@@ -169,7 +170,10 @@ Answer run(const Attention<M, F, backend::Cpu, N, Dir>& attention, const Problem
   a.dq = s.dq.get();
   a.dk = s.dk.get();
   a.dv = s.dv.get();
-  for (auto& storage : s.storage) a.dlog_lambda.push_back(storage.dlog_lambda());
+  for (auto& storage : s.storage) {
+    a.dlog_lambda.push_back(storage.dlog_lambda());
+    if constexpr (M::gated) a.dgate.push_back(storage.dgate());
+  }
   return a;
 }
 

@@ -43,8 +43,8 @@ class Executor {
         }) {}
 
   template <ExecutorLike X>
-  requires(!std::same_as<std::remove_const_t<X>, Executor> && !std::same_as<std::remove_const_t<X>, SerialExecutor>)
-      Executor(X& executor)  // NOLINT: adapting is the point
+    requires(!std::same_as<std::remove_const_t<X>, Executor> && !std::same_as<std::remove_const_t<X>, SerialExecutor>)
+  Executor(X& executor)  // NOLINT: adapting is the point
       : object_(const_cast<std::remove_const_t<X>*>(&executor)),
         concurrency_((std::max<Index>)(1, static_cast<Index>(executor.concurrency()))),
         run_([](void* object, Index n, void* body, Call call) {

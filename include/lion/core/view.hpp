@@ -55,7 +55,9 @@ class View {
       : data_(data), shape_(shape), strides_(strides), present_(true) {}
 
   /// A view of constants from a view of variables.
-  constexpr operator View<const T, Rank>() const requires(!std::is_const_v<T>) {
+  constexpr operator View<const T, Rank>() const
+    requires(!std::is_const_v<T>)
+  {
     return present_ ? View<const T, Rank>(data_, shape_, strides_) : View<const T, Rank>();
   }
 
@@ -69,7 +71,8 @@ class View {
 
   /// Address of the element at the leading indices given, zero in the others: `x.at(b, h)` is where [L,D] begins.
   template <class... Is>
-  requires(sizeof...(Is) <= Rank) constexpr T* at(Is... is) const {
+    requires(sizeof...(Is) <= Rank)
+  constexpr T* at(Is... is) const {
     Index offset = 0;
     std::size_t r = 0;
     ((offset += static_cast<Index>(is) * strides_[r++]), ...);
@@ -77,7 +80,10 @@ class View {
   }
 
   template <class... Is>
-  requires(sizeof...(Is) == Rank) constexpr T& operator()(Is... is) const { return *at(is...); }
+    requires(sizeof...(Is) == Rank)
+  constexpr T& operator()(Is... is) const {
+    return *at(is...);
+  }
 
   /// Whether each row of the last dimension lies densely in memory.
   constexpr bool rows_contiguous() const { return shape_[Rank - 1] <= 1 || strides_[Rank - 1] == 1; }

@@ -133,7 +133,6 @@ class BackwardCall {
         const bool cut = head.log_decay(t) <= mask::kCut;
         mask_gradients.log_decay(b, h, t, cut ? A(0) : static_cast<A>(value));
       }
-      sum += value;
     };
     bool done = false;
     if constexpr (Walk::collapses) {
@@ -143,6 +142,7 @@ class BackwardCall {
       }
     }
     if (!done) walk.run(options_.plan.chunk, incoming, give);
+    sum = walk.decay_sum();
     if constexpr (M::gated) {
       for (Index p = sequence.first; p < sequence.end(); ++p) {
         const Index t = head.token(p);

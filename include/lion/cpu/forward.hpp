@@ -11,18 +11,21 @@ namespace lion::cpu {
 template <class A, mask::DecayKind kind>
 struct ForwardScratch {
   TileDecay<A, kind> rows, columns;
-  A *q, *k, *v, *scaled, *scores;
+  Tile<A> q, k, v;         // [kTile, D], [kTile, D], [kTile, E]
+  Tile<A> key_columns;     // [D, kTile], kᵀ
+  Tile<A> scaled, scores;  // [kTile, D], [kTile, kTile]
   State<A> state;
   Index loaded = -1;  // first position of the tile in k and v
 
   ForwardScratch(Arena& arena, Index D, Index E)
       : rows(arena),
         columns(arena),
-        q(arena.take<A>(kTile * D)),
-        k(arena.take<A>(kTile * D)),
-        v(arena.take<A>(kTile * E)),
-        scaled(arena.take<A>(kTile * D)),
-        scores(arena.take<A>(kTile * kTile)),
+        q(take_tile<A>(arena, kTile, D)),
+        k(take_tile<A>(arena, kTile, D)),
+        v(take_tile<A>(arena, kTile, E)),
+        key_columns(take_tile<A>(arena, D, kTile)),
+        scaled(take_tile<A>(arena, kTile, D)),
+        scores(take_tile<A>(arena, kTile, kTile)),
         state(arena, D, E) {}
 
   void restart() {
@@ -54,7 +57,9 @@ class ForwardWalk {
   }
 
   /// One global state: for a mask without decay that is all there is (math.md §3, linear).
-  void run_global(const Incoming<A>& incoming) requires collapses {
+  void run_global(const Incoming<A>& incoming)
+    requires collapses
+  {
     summarise<true>(incoming.from_earlier);
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
@@ -125,35 +130,35 @@ class ForwardWalk {
   /// n' += e^passed · from_i · q_iᵀ S for the rows of a tile.
   void look(Index n, Edge<A> near, double passed) {
     if (s_.state.zero) return;
-    const Index D = head_.D;
-    const A* q = s_.q;
+    Tile<A> q = s_.q;
     if (near.from) {
-      const A factor = static_cast<A>(std::exp(passed));
-      for (Index i = 0; i < n; ++i) copy_row(s_.q + i * D, D, factor * near.from[i], s_.scaled + i * D);
+      weigh_rows(s_.q, n, near.from, static_cast<A>(std::exp(passed)), s_.scaled);
       q = s_.scaled;
     }
-    add_product(matrix(rows_.n, n, head_.E), matrix(q, n, D), s_.state.matrix());
+    add_tile_product(rows_.n, n, head_.E, head_.D, plain(q), s_.state.body);
     if constexpr (sums) {
-      Vector<A>(rows_.d, n).matrix().noalias() += matrix(q, n, D) * s_.state.last().matrix();
+      for (Index i = 0; i < n; ++i) rows_.d[i] += dot(q(i), s_.state.column, q.stride);
     }
   }
 
   /// n'_i += Σ_j A_ij v'_j for the rows of the row tile over all tiles of its chunk.
   void add_pairs(const Pieces& tiles, Index row_tile) {
-    const Index n = tiles[row_tile].size, D = head_.D, E = head_.E;
+    const Index n = tiles[row_tile].size, D = head_.D;
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      Matrix<A> scores = matrix(s_.scores, n, m, kTile);
-      set_product(scores, matrix(s_.q, n, D), matrix(s_.k, m, D).transpose());
+      transpose_tile(s_.k, m, D, s_.key_columns);
+      set_tile_product(s_.scores, n, m, D, plain(s_.q), s_.key_columns);
       if (column_tile == row_tile) {
         mask_diagonal<Direction, A>(s_.rows, n, s_.scores);
       } else {
         mask_outer(OuterMask<A, TileDecay<A, M::decay>>(column_tile < row_tile, s_.rows, s_.columns, between), n, m,
                    s_.scores);
       }
-      if constexpr (sums) Vector<A>(rows_.d, n) += scores.rowwise().sum().array();
-      add_product(matrix(rows_.n, n, E), scores, matrix(s_.v, m, E));
+      if constexpr (sums) {
+        for (Index i = 0; i < n; ++i) rows_.d[i] += sum_row(s_.scores(i), m);
+      }
+      add_tile_product(rows_.n, n, head_.E, m, plain(s_.scores), s_.v);
     });
   }
 

@@ -61,12 +61,13 @@ struct ForwardLane {
   using Tiles = std::conditional_t<Types::recurrent, RnnScratch<A, M::decay>, ForwardScratch<A, M::decay>>;
 
   Tiles tiles;
-  A *n, *d;                // [kTile, E], [kTile]
+  Tile<A> n;               // [kTile, E]
+  A* d;                    // [kTile]
   A* waiting_d = nullptr;  // [L], where rows are visited more than once and divided
   A* waiting_n = nullptr;  // [L, E], where y cannot hold the sums
 
   ForwardLane(Arena& arena, const AttentionDims& dims, bool revisits)
-      : tiles(arena, dims.D, dims.E), n(arena.take<A>(kTile * dims.E)), d(arena.take<A>(kTile)) {
+      : tiles(arena, dims.D, dims.E), n(take_tile<A>(arena, kTile, dims.E)), d(arena.take<A>(kTile)) {
     if (revisits && Types::Normaliser::divides) waiting_d = arena.take<A>(dims.L);
     if (revisits && !std::same_as<typename Types::T, A>) waiting_n = arena.take<A>(dims.L * dims.E);
   }

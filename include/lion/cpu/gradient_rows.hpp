@@ -21,22 +21,22 @@ struct UpstreamRows {
 
   /// dn → [n, E] and dd → [n].
   template <class Head>
-  void load(const Head& head, Stretch s, A* dn, A* dd) const {
+  void load(const Head& head, Stretch s, Tile<A> dn, A* dd) const {
     const Index E = head.E;
     for (Index i = 0; i < s.size; ++i) {
       const Index t = head.token(s.first + i);
-      A* row = dn + i * E;
+      A* row = dn(i);
       dd[i] = 0;
       if (!row_sum) {
-        copy_row(dy(t), E, share, row);
+        load_row(dy(t), E, share, row);
         continue;
       }
       const A delta = row_sum[t * row_sum_stride];
       if (delta == A(0)) {  // a row that sees nothing passes no gradient
-        std::fill_n(row, E, A(0));
+        std::fill_n(row, dn.stride, A(0));
         continue;
       }
-      copy_row(dy(t), E, share / delta, row);
+      load_row(dy(t), E, share / delta, row);
       dd[i] = -(y_wide.data ? dot_row(row, y_wide(t), E) : dot_row(row, y(t), E));
     }
   }
@@ -48,16 +48,17 @@ struct GradientRows {
   Rows<A> dq, dk, dv;
 };
 
-/// Per token t in double: e_t and f_t of the pairs that a pass sees through states, and of the pairs inside chunks
-/// (math.md §4: e = q·dq^< − k·dk^<, f = k·dk^> − q·dq^>); and k·dk̃ for a gate.
+/// Behind the gradients of a mask, in double. With one decay per token, e_t and f_t: of the pairs that a pass sees
+/// through states, and of the pairs inside chunks (math.md §4: e = q·dq^< − k·dk^<, f = k·dk^> − q·dq^>). With a gate,
+/// k·dk̃. With one decay per head nothing: Σ |i−j| A_ij (dn'_i·v'_j) is summed as it comes.
 template <mask::DecayKind kind, bool gated>
 struct MaskScalars {
-  static constexpr bool decays = kind != mask::DecayKind::none;
+  static constexpr bool per_token = kind == mask::DecayKind::per_token;
   double *e = nullptr, *f = nullptr, *inner_e = nullptr, *inner_f = nullptr, *gate = nullptr;
 
   MaskScalars() = default;
   MaskScalars(Arena& arena, Index L) {
-    if constexpr (decays) {
+    if constexpr (per_token) {
       e = arena.take<double>(L);
       f = arena.take<double>(L);
       inner_e = arena.take<double>(L);
@@ -70,7 +71,7 @@ struct MaskScalars {
   void clear(const Head& head) {
     for (Index p = head.sequence.first; p < head.sequence.end(); ++p) {
       const Index t = head.token(p);
-      if constexpr (decays) e[t] = f[t] = inner_e[t] = inner_f[t] = 0;
+      if constexpr (per_token) e[t] = f[t] = inner_e[t] = inner_f[t] = 0;
       if constexpr (gated) gate[t] = 0;
     }
   }

@@ -39,30 +39,30 @@ struct Head {
   }
 
   /// s·q → [n, D]
-  void load_q(Stretch s, A* to) const {
-    for (Index i = 0; i < s.size; ++i) copy_row(q(token(s.first + i)), D, scale, to + i * D);
+  void load_q(Stretch s, Tile<A> to) const {
+    for (Index i = 0; i < s.size; ++i) load_row(q(token(s.first + i)), D, scale, to(i));
   }
 
   /// γ·k → [n, D], 0 where padded, whatever lies there.
-  void load_k(Stretch s, A* to) const {
+  void load_k(Stretch s, Tile<A> to) const {
     for (Index i = 0; i < s.size; ++i) {
       const Index t = token(s.first + i);
       if (padded(t)) {
-        std::fill_n(to + i * D, D, A(0));
+        std::fill_n(to(i), to.stride, A(0));
       } else {
-        copy_row(k(t), D, key_factor(t), to + i * D);
+        load_row(k(t), D, key_factor(t), to(i));
       }
     }
   }
 
   /// v → [n, E], 0 where padded.
-  void load_v(Stretch s, A* to) const {
+  void load_v(Stretch s, Tile<A> to) const {
     for (Index i = 0; i < s.size; ++i) {
       const Index t = token(s.first + i);
       if (padded(t)) {
-        std::fill_n(to + i * E, E, A(0));
+        std::fill_n(to(i), to.stride, A(0));
       } else {
-        copy_row(v(t), E, A(1), to + i * E);
+        load_row(v(t), E, A(1), to(i));
       }
     }
   }

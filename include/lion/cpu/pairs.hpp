@@ -38,12 +38,11 @@ struct OuterMask {
 
 /// x ⊙= M for the tile on the diagonal [n, n]: its own mask, and the triangle the direction leaves.
 template <class Direction, class A, class Decay>
-void mask_diagonal(Decay& decay, Index n, A* x) {
-  const A* m = decay.tile();
+void mask_diagonal(Decay& decay, Index n, Tile<A> x) {
+  const Tile<A> m = decay.tile();
   for (Index i = 0; i < n; ++i) {
-    A* row = x + i * kTile;
-    if constexpr (Decay::present)
-      Vector<A>(row, n) *= Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>(m + i * kTile, n);
+    A* row = x(i);
+    if constexpr (Decay::present) multiply_row(m(i), n, A(1), row);
     if constexpr (!Direction::past) std::fill_n(row, i, A(0));
     if constexpr (!Direction::future) std::fill_n(row + i + 1, n - i - 1, A(0));
   }
@@ -51,10 +50,9 @@ void mask_diagonal(Decay& decay, Index n, A* x) {
 
 /// x ⊙= M for a tile off the diagonal [n, m].
 template <class A, class Decay>
-void mask_outer(const OuterMask<A, Decay>& mask, Index n, Index m, A* x) {
+void mask_outer(const OuterMask<A, Decay>& mask, Index n, Index m, Tile<A> x) {
   if constexpr (Decay::present) {
-    const Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>> column(mask.column, m);
-    for (Index i = 0; i < n; ++i) Vector<A>(x + i * kTile, m) *= (mask.row[i] * mask.between) * column;
+    for (Index i = 0; i < n; ++i) multiply_row(mask.column, m, mask.row[i] * mask.between, x(i));
   }
 }
 

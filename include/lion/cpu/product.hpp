@@ -14,8 +14,6 @@ using Matrix = Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen
 template <class A>
 using ConstMatrix =
     Eigen::Map<const Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
-template <class A>
-using Vector = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
 
 template <class A>
 Matrix<A> matrix(A* data, Index rows, Index cols, Index stride) {

@@ -2,6 +2,7 @@
 /// Gradients of one head along one order in the recurrent form: two sweeps, one token at a time (math.md §2, §4).
 
 #include "lion/cpu/gradient_rows.hpp"
+#include "lion/cpu/product.hpp"
 #include "lion/cpu/rnn_forward.hpp"
 
 namespace lion::cpu {
@@ -9,19 +10,25 @@ namespace lion::cpu {
 template <class A, class M>
 struct RnnBackwardScratch {
   RnnScratch<A, M::decay> rows;  // its state is F or G
-  A *dn, *dd, *dq, *dk, *dv;
-  State<A> queries;  // T or R
+  Tile<A> dn;                    // [kTile, E]
+  A *dd, *dq, *dk, *dv;          // [kTile], [D], [D], [E]
+  A* dq_crossed;                 // [D]
+  State<A> queries;              // T or R
+  State<A> crossed;              // of F or G, with one decay per head: see enter_crossed
   MaskScalars<M::decay, M::gated> scalars;
 
   RnnBackwardScratch(Arena& arena, Index L, Index D, Index E)
       : rows(arena, D, E),
-        dn(arena.take<A>(kTile * E)),
+        dn(take_tile<A>(arena, kTile, E)),
         dd(arena.take<A>(kTile)),
         dq(arena.take<A>(D)),
         dk(arena.take<A>(D)),
         dv(arena.take<A>(E)),
+        dq_crossed(arena.take<A>(D)),
         queries(arena, D, E),
-        scalars(arena, L) {}
+        scalars(arena, L) {
+    if constexpr (M::decay == mask::DecayKind::per_head) crossed = State<A>(arena, D, E);
+  }
 };
 
 /// As BackwardWalk, for which see what goes where.
@@ -32,6 +39,8 @@ class RnnBackwardWalk {
   using Scratch = RnnBackwardScratch<A, M>;
   static constexpr bool sums = Normaliser::divides;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
+  static constexpr bool per_token = M::decay == mask::DecayKind::per_token;
+  static constexpr bool per_head = M::decay == mask::DecayKind::per_head;
   static constexpr bool collapses = !decays && Direction::past && Direction::future;
 
   RnnBackwardWalk(const Head<T, M>& head, const UpstreamRows<T>& upstream, const GradientRows<A>& gradients,
@@ -41,7 +50,9 @@ class RnnBackwardWalk {
   }
 
   /// One global pair of states: all tokens enter, then all look.
-  void run_global(const IncomingBackward<A>& incoming) requires collapses {
+  void run_global(const IncomingBackward<A>& incoming)
+    requires collapses
+  {
     start<true>(incoming);
     if (incoming.keys.from_later) s_.rows.state.add(incoming.keys.from_later, head_.b, head_.h);
     if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
@@ -63,13 +74,20 @@ class RnnBackwardWalk {
   template <class Give>
   void run(Index, const IncomingBackward<A>& incoming, Give&& give) {
     sweep<true>(incoming, false, [](Stretch) {});
-    const double anchor_e = Direction::past ? s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h) : 0;
-    const double anchor_f = Direction::future ? s_.queries.inner(incoming.keys.from_later, head_.b, head_.h) : 0;
+    double anchor_e = 0, anchor_f = 0;
+    if constexpr (per_token) {
+      anchor_e = s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h);
+      anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
+    }
+    if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_later, head_.b, head_.h);
     DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);
     sweep<false>(incoming, true, [&](Stretch s) {
-      if constexpr (decays) decay_gradient.chunk(head_, s, give);
+      if constexpr (per_token) decay_gradient.chunk(head_, s, give);
     });
+    if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_earlier, head_.b, head_.h);
   }
+
+  double decay_sum() const { return decay_sum_; }
 
  private:
   using Row = Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, 1>>;
@@ -78,6 +96,7 @@ class RnnBackwardWalk {
   void start(const IncomingBackward<A>& incoming) {
     s_.rows.state.start(left_to_right ? incoming.keys.from_earlier : incoming.keys.from_later, head_.b, head_.h);
     s_.queries.start(left_to_right ? incoming.queries.from_earlier : incoming.queries.from_later, head_.b, head_.h);
+    if constexpr (per_head) s_.crossed.start({}, head_.b, head_.h);
   }
 
   void load(Stretch tile) {
@@ -85,13 +104,15 @@ class RnnBackwardWalk {
     upstream_.load(head_, tile, s_.dn, s_.dd);
   }
 
-  Row query(Index j) const { return Row(s_.rows.q + j * head_.D, head_.D); }
-  Row key(Index j) const { return Row(s_.rows.k + j * head_.D, head_.D); }
-  Row value(Index j) const { return Row(s_.rows.v + j * head_.E, head_.E); }
-  Row slope(Index j) const { return Row(s_.dn + j * head_.E, head_.E); }
+  static Matrix<A> body(const State<A>& state) { return matrix(state.body.data, state.D, state.E, state.body.stride); }
+  Row query(Index j) const { return Row(s_.rows.q(j), head_.D); }
+  Row key(Index j) const { return Row(s_.rows.k(j), head_.D); }
+  Row value(Index j) const { return Row(s_.rows.v(j), head_.E); }
+  Row slope(Index j) const { return Row(s_.dn(j), head_.E); }
   Row dq() const { return Row(s_.dq, head_.D); }
   Row dk() const { return Row(s_.dk, head_.D); }
   Row dv() const { return Row(s_.dv, head_.E); }
+  Row dq_crossed() const { return Row(s_.dq_crossed, head_.D); }
 
   template <bool left_to_right, class EndTile>
   void sweep(const IncomingBackward<A>& incoming, bool own, EndTile&& end_tile) {
@@ -106,10 +127,15 @@ class RnnBackwardWalk {
         const Index j = left_to_right ? m : tile.size - 1 - m;
         const Index t = head_.token(tile.first + j);
         look_from<keys, queries>(j);
-        if constexpr (decays) {
+        if constexpr (per_token) {
           const double sign = left_to_right ? 1 : -1;
           (left_to_right ? s_.scalars.e : s_.scalars.f)[t] += sign * static_cast<double>(query(j).dot(dq()));
           (left_to_right ? s_.scalars.f : s_.scalars.e)[t] += sign * static_cast<double>(key(j).dot(dk()));
+        }
+        if (per_head && !s_.crossed.zero) {
+          dq_crossed().noalias() = body(s_.crossed) * slope(j);
+          if constexpr (sums) dq_crossed() += s_.dd[j] * Row(s_.crossed.column, head_.D);
+          decay_sum_ += static_cast<double>(query(j).dot(dq_crossed()));
         }
         if (own) add_own(j);
         add_token(t);
@@ -127,14 +153,14 @@ class RnnBackwardWalk {
     dv().setZero();
     const A lambda = s_.rows.lambda[j];
     if (keys && !s_.rows.state.zero) {
-      dq().noalias() += s_.rows.state.matrix() * slope(j);
-      if constexpr (sums) dq() += s_.dd[j] * s_.rows.state.last().matrix();
+      dq().noalias() += body(s_.rows.state) * slope(j);
+      if constexpr (sums) dq() += s_.dd[j] * Row(s_.rows.state.column, head_.D);
     }
     if (queries && !s_.queries.zero) {
-      dk().noalias() += s_.queries.matrix() * value(j);
-      if constexpr (sums) dk() += s_.queries.last().matrix();
+      dk().noalias() += body(s_.queries) * value(j);
+      if constexpr (sums) dk() += Row(s_.queries.column, head_.D);
       dk() *= lambda;
-      dv().noalias() += s_.queries.matrix().transpose() * key(j);
+      dv().noalias() += body(s_.queries).transpose() * key(j);
       dv() *= lambda;
     }
   }
@@ -163,14 +189,18 @@ class RnnBackwardWalk {
     if constexpr (keys) {
       State<A>& state = s_.rows.state;
       state.zero = false;
-      state.matrix() = lambda * (state.matrix() + key(j).lazyProduct(value(j).transpose()));
-      if constexpr (sums) state.last() = lambda * (state.last() + key(j).array());
+      body(state) = lambda * (body(state) + key(j).lazyProduct(value(j).transpose()));
+      if constexpr (sums) Row(state.column, head_.D) = lambda * (Row(state.column, head_.D) + key(j));
+      if constexpr (per_head) {
+        s_.crossed.fade(lambda);
+        s_.crossed.add(state, A(1));
+      }
     }
     if constexpr (queries) {
       State<A>& state = s_.queries;
       state.zero = false;
-      state.matrix() = lambda * state.matrix() + query(j).lazyProduct(slope(j).transpose());
-      if constexpr (sums) state.last() = lambda * state.last() + s_.dd[j] * query(j).array();
+      body(state) = lambda * body(state) + query(j).lazyProduct(slope(j).transpose());
+      if constexpr (sums) Row(state.column, head_.D) = lambda * Row(state.column, head_.D) + s_.dd[j] * query(j);
     }
   }
 
@@ -178,6 +208,7 @@ class RnnBackwardWalk {
   const UpstreamRows<T>& upstream_;
   const GradientRows<A>& gradients_;
   Scratch& s_;
+  double decay_sum_ = 0;
 };
 
 }  // namespace lion::cpu

@@ -7,45 +7,55 @@
 
 namespace lion::cpu {
 
-/// n += Sᵀq, then S = λ S + k vᵀ: one pass over the state, W columns at a time in registers.
-template <Index W, class A>
-void step_columns(State<A>& state, Index first, Index width, A lambda, const A* q, const A* k, const A* v, A* n) {
-  using Block = Eigen::Array<A, W == 0 ? Eigen::Dynamic : W, 1, 0, W == 0 ? 16 : W, 1>;
-  const Eigen::Map<const Block> value(v + first, width);
-  Eigen::Map<Block> sum(n + first, width);
-  Block total = sum, column = value;
-  for (Index d = 0; d < state.D; ++d) {
-    Eigen::Map<Block> row(state.body + d * state.E + first, width);
-    const Block entry = row;
-    total += q[d] * entry;
-    row = lambda * entry + k[d] * column;
+/// n += Sᵀq, then S = λ S + k vᵀ: one pass over the state, `vectors` vectors of columns at a time in registers.
+template <Index vectors, class A>
+inline void step_columns(Tile<A> state, Index D, A lambda, const A* q, const A* k, const A* v, A* n) {
+  constexpr Index W = kWidth<A>;
+  Packed<A> sums[vectors], values[vectors];
+#pragma GCC unroll 4
+  for (Index j = 0; j < vectors; ++j) sums[j] = load(n + j * W), values[j] = load(v + j * W);
+  for (Index d = 0; d < D; ++d) {
+    A* row = state(d);
+#pragma GCC unroll 4
+    for (Index j = 0; j < vectors; ++j) {
+      const Packed<A> entry = load(row + j * W);
+      sums[j] += q[d] * entry;
+      store(row + j * W, lambda * entry + k[d] * values[j]);
+    }
   }
-  sum = total;
+#pragma GCC unroll 4
+  for (Index j = 0; j < vectors; ++j) store(n + j * W, sums[j]);
 }
 
 template <bool with_column, class A>
 void step(State<A>& state, A lambda, const A* q, const A* k, const A* v, A* n, A* d) {
-  constexpr Index W = 16;
+  constexpr Index W = kWidth<A>;
   Index first = 0;
-  for (; first + W <= state.E; first += W) step_columns<W>(state, first, W, lambda, q, k, v, n);
-  if (first < state.E) step_columns<0>(state, first, state.E - first, lambda, q, k, v, n);
+  const auto columns = [&] { return Tile<A>{state.body.data + first, state.body.stride}; };
+  for (; first + 4 * W <= state.body.stride; first += 4 * W) {
+    step_columns<4>(columns(), state.D, lambda, q, k, v + first, n + first);
+  }
+  for (; first < state.body.stride; first += W) {
+    step_columns<1>(columns(), state.D, lambda, q, k, v + first, n + first);
+  }
   if constexpr (with_column) {
-    const Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>> query(q, state.D), key(k, state.D);
-    *d += (query * state.last()).sum();
-    state.last() = lambda * state.last() + key;
+    *d += dot(q, state.column, padded<A>(state.D));
+    scale_row(state.column, state.D, lambda, state.column);
+    add_row(k, state.D, A(1), state.column);
   }
   state.zero = false;
 }
 
 template <class A, mask::DecayKind kind>
 struct RnnScratch {
-  A *q, *k, *v, *lambda;
+  Tile<A> q, k, v;  // [kTile, D], [kTile, D], [kTile, E]
+  A* lambda;        // [kTile]
   State<A> state;
 
   RnnScratch(Arena& arena, Index D, Index E)
-      : q(arena.take<A>(kTile * D)),
-        k(arena.take<A>(kTile * D)),
-        v(arena.take<A>(kTile * E)),
+      : q(take_tile<A>(arena, kTile, D)),
+        k(take_tile<A>(arena, kTile, D)),
+        v(take_tile<A>(arena, kTile, E)),
         lambda(arena.take<A>(kTile)),
         state(arena, D, E) {}
 
@@ -78,7 +88,9 @@ class RnnForwardWalk {
   }
 
   /// One global state: all tokens enter, then all look.
-  void run_global(const Incoming<A>& incoming) requires collapses {
+  void run_global(const Incoming<A>& incoming)
+    requires collapses
+  {
     s_.state.start(incoming.from_earlier, head_.b, head_.h);
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
@@ -86,8 +98,8 @@ class RnnForwardWalk {
       const Index n = tiles[i].size, D = head_.D, E = head_.E;
       s_.load(head_, tiles[i]);
       for (Index j = 0; j < n; ++j) {
-        for (Index d = 0; d < D; ++d) add_row(s_.v + j * E, E, s_.k[j * D + d], s_.state.body + d * E);
-        if constexpr (sums) add_row(s_.k + j * D, D, A(1), s_.state.column);
+        for (Index d = 0; d < D; ++d) add_row(s_.v(j), E, s_.k(j)[d], s_.state.body(d));
+        if constexpr (sums) add_row(s_.k(j), D, A(1), s_.state.column);
       }
     }
     for (Index i = tiles.count; i-- > 0;) {
@@ -95,8 +107,8 @@ class RnnForwardWalk {
       head_.load_q(tiles[i], s_.q);
       rows_.begin(head_, tiles[i]);
       for (Index j = 0; j < n; ++j) {
-        for (Index d = 0; d < D; ++d) add_row(s_.state.body + d * E, E, s_.q[j * D + d], rows_.n + j * E);
-        if constexpr (sums) rows_.d[j] += matrix(s_.q + j * D, 1, D).row(0).dot(s_.state.last().matrix());
+        for (Index d = 0; d < D; ++d) add_row(s_.state.body(d), E, s_.q(j)[d], rows_.n(j));
+        if constexpr (sums) rows_.d[j] += dot(s_.q(j), s_.state.column, s_.q.stride);
       }
       rows_.end(head_, tiles[i], true);
     }
@@ -116,14 +128,14 @@ class RnnForwardWalk {
       rows_.begin(head_, tile);
       for (Index j = 0; j < tile.size; ++j) {
         const Index at = left_to_right ? j : tile.size - 1 - j;
-        A *q = s_.q + at * D, *k = s_.k + at * D, *v = s_.v + at * E;
+        A *q = s_.q(at), *k = s_.k(at), *v = s_.v(at);
         if (own) {
-          const A score = Vector<A>(q, D).matrix().dot(Vector<A>(k, D).matrix());
-          add_row(v, E, score, rows_.n + at * E);
+          const A score = dot(q, k, s_.q.stride);
+          add_row(v, E, score, rows_.n(at));
           rows_.d[at] += score;
         }
-        if constexpr (M::decay != mask::DecayKind::none) Vector<A>(k, D) *= s_.lambda[at];
-        step<sums>(s_.state, s_.lambda[at], q, k, v, rows_.n + at * E, rows_.d + at);
+        if constexpr (M::decay != mask::DecayKind::none) scale_row(k, D, s_.lambda[at], k);
+        step<sums>(s_.state, s_.lambda[at], q, k, v, rows_.n(at), rows_.d + at);
       }
       rows_.end(head_, tile, own);
     }

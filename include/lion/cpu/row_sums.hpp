@@ -10,7 +10,8 @@ namespace lion::cpu {
 /// finish(token, n [E], d) takes it.
 template <class A, class Finish>
 struct RowSums {
-  A *n, *d;           // the tile [kTile, E], [kTile]
+  Tile<A> n;          // the tile [kTile, E]
+  A* d;               // [kTile]
   Rows<A> waiting_n;  // [L, E] in token order
   A* waiting_d;       // [L]
   bool divides;       // whether d is wanted
@@ -24,12 +25,12 @@ struct RowSums {
   void begin(const Head& head, Stretch tile) {
     for (Index i = 0; i < tile.size; ++i) {
       if (!filled) {
-        std::fill_n(n + i * head.E, head.E, A(0));
+        std::fill_n(n(i), n.stride, A(0));
         d[i] = 0;
         continue;
       }
       const Index t = head.token(tile.first + i);
-      std::copy_n(waiting_n(t), head.E, n + i * head.E);
+      load_row(waiting_n(t), head.E, A(1), n(i));
       if (divides) d[i] = waiting_d[t];
     }
   }
@@ -40,9 +41,9 @@ struct RowSums {
     for (Index i = 0; i < tile.size; ++i) {
       const Index t = head.token(tile.first + i);
       if (complete && last_order) {
-        finish(t, n + i * head.E, d[i]);
+        finish(t, n(i), d[i]);
       } else {
-        std::copy_n(n + i * head.E, head.E, waiting_n(t));
+        std::copy_n(n(i), head.E, waiting_n(t));
         if (divides) waiting_d[t] = d[i];
       }
     }

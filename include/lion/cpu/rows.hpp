@@ -1,13 +1,18 @@
 #pragma once
 /// Rows of tokens between the caller's tensors and contiguous tiles of arithmetic type.
 
-#include "lion/core/view.hpp"
-#include "lion/cpu/product.hpp"
+#include "lion/core/workspace.hpp"
+#include "lion/cpu/tile_product.hpp"
 
 namespace lion::cpu {
 
-/// Tokens in a tile: a row tile against a column tile is the unit of work, and one product of Eigen's.
+/// Tokens in a tile: a row tile against a column tile is the unit of work. A multiple of every vector width.
 inline constexpr Index kTile = 64;
+
+template <class A>
+using Vector = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
+template <class A>
+using ConstVector = Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>;
 
 /// The rows [L, width] of one head in a caller's tensor.
 template <class T>
@@ -25,7 +30,15 @@ Rows<T> rows_of(const View<T, Rank>& view, Index b, Index h) {
 /// to[i] = factor · from[i], converted.
 template <class From, class To>
 void copy_row(const From* from, Index width, To factor, To* to) {
+  if constexpr (std::same_as<From, To>) return scale_row(from, width, factor, to);
   for (Index i = 0; i < width; ++i) to[i] = factor * static_cast<To>(from[i]);
+}
+
+/// A row of a tile: factor · from[i], zero in the padding.
+template <class From, class To>
+void load_row(const From* from, Index width, To factor, To* to) {
+  copy_row(from, width, factor, to);
+  for (Index i = width; i < padded<To>(width); ++i) to[i] = 0;
 }
 
 /// to[i] = from[i], rounded to To.
@@ -34,18 +47,29 @@ void store_row(const From* from, Index width, To* to) {
   for (Index i = 0; i < width; ++i) to[i] = static_cast<To>(from[i]);
 }
 
-/// to[i] += factor · from[i].
-template <class A>
-void add_row(const A* from, Index width, A factor, A* to) {
-  for (Index i = 0; i < width; ++i) to[i] += factor * from[i];
-}
-
-/// Σ a[i]·b[i], b converted.
+/// Σ a[i]·b[i] in a's type, b converted.
 template <class A, class B>
 A dot_row(const A* a, const B* b, Index width) {
   A sum = 0;
   for (Index i = 0; i < width; ++i) sum += a[i] * static_cast<A>(b[i]);
   return sum;
+}
+
+/// A tile of `rows` rows of this width, uninitialised.
+template <class A>
+Tile<A> take_tile(Arena& arena, Index rows, Index width) {
+  return {arena.take<A>(rows * padded<A>(width)), padded<A>(width)};
+}
+
+/// to[i] = weight[i] · factor · from[i], row by row, padding and all.
+template <class A>
+void weigh_rows(Tile<A> from, Index rows, const A* weight, A factor, Tile<A> to) {
+  for (Index i = 0; i < rows; ++i) scale_row(from(i), from.stride, factor * weight[i], to(i));
+}
+
+template <class A>
+void clear_rows(Tile<A> tile, Index rows) {
+  std::fill_n(tile.data, rows * tile.stride, A(0));
 }
 
 /// The stretch [first, first + size) of a walk.

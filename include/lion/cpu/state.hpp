@@ -10,34 +10,37 @@ namespace lion::cpu {
 /// The last column (of the denominators) is kept apart, so that products stay multiples of the vector width.
 template <class A>
 struct State {
-  A* body = nullptr;    // [D, E]
-  A* column = nullptr;  // [D]
+  Tile<A> body;         // [D, E]
+  A* column = nullptr;  // [D], padded
   Index D = 0, E = 0;
   bool zero = true;  ///< nothing has entered yet: looking at it can be skipped
 
   State() = default;
   State(Arena& arena, Index key_width, Index value_width)
-      : body(arena.take<A>(key_width * value_width)), column(arena.take<A>(key_width)), D(key_width), E(value_width) {}
+      : body(take_tile<A>(arena, key_width, value_width)),
+        column(arena.take<A>(padded<A>(key_width))),
+        D(key_width),
+        E(value_width) {}
 
   /// Starts as the caller's state [D, E+1], or as nothing.
   void start(const View<const A, 4>& from, Index b, Index h) {
     zero = true;
-    std::fill_n(body, D * E, A(0));
-    std::fill_n(column, D, A(0));
+    clear_rows(body, D);
+    std::fill_n(column, padded<A>(D), A(0));
     if (from) add(from, b, h);
   }
 
   void add(const View<const A, 4>& from, Index b, Index h) {
     zero = false;
     for (Index d = 0; d < D; ++d) {
-      add_row(from.at(b, h, d), E, A(1), body + d * E);
+      add_row(from.at(b, h, d), E, A(1), body(d));
       column[d] += from(b, h, d, E);
     }
   }
 
   void store(const View<A, 4>& to, Index b, Index h) const {
     for (Index d = 0; d < D; ++d) {
-      std::copy_n(body + d * E, E, to.at(b, h, d));
+      std::copy_n(body(d), E, to.at(b, h, d));
       to(b, h, d, E) = column[d];
     }
   }
@@ -48,34 +51,54 @@ struct State {
     double sum = 0;
     for (Index d = 0; d < D; ++d) {
       const A* row = other.at(b, h, d);
-      for (Index e = 0; e < E; ++e) sum += static_cast<double>(body[d * E + e]) * static_cast<double>(row[e]);
+      for (Index e = 0; e < E; ++e) sum += static_cast<double>(body(d)[e]) * static_cast<double>(row[e]);
       sum += static_cast<double>(column[d]) * static_cast<double>(row[E]);
     }
     return sum;
   }
 
-  Matrix<A> matrix() const { return cpu::matrix(body, D, E); }
-  Vector<A> last() const { return Vector<A>(column, D); }
+  /// State += factor · other.
+  void add(const State& other, A factor) {
+    if (other.zero) return;
+    zero = false;
+    add_row(other.body.data, D * body.stride, factor, body.data);
+    add_row(other.column, D, factor, column);
+  }
+
+  /// State *= factor.
+  void fade(A factor) {
+    if (zero || factor == A(1)) return;
+    scale_row(body.data, D * body.stride, factor, body.data);
+    scale_row(column, D, factor, column);
+  }
 };
 
-/// State += Σ_i weight_i x_i y'_iᵀ after decaying by `across`: tokens of a tile enter. x [n,D], y [n,E]; z [n] is y's
-/// last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n,D] is scratch.
+/// State += Σ_i weight_i x_i y'_iᵀ after decaying by `across`: tokens of a tile enter. x [n, D], y [n, E]; z [n] is
+/// y's last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n, D] is scratch.
 template <bool with_column, class A>
-void enter(State<A>& state, A across, const A* x, const A* y, const A* z, const A* weight, Index n, A* scaled) {
-  const Index D = state.D;
-  if (!state.zero && across != A(1)) {
-    Vector<A>(state.body, D * state.E) *= across;
-    if constexpr (with_column) state.last() *= across;
-  }
+void enter(State<A>& state, A across, Tile<A> x, Tile<A> y, const A* z, const A* weight, Index n, Tile<A> scaled) {
+  state.fade(across);
   state.zero = false;
   if (weight) {
-    for (Index i = 0; i < n; ++i) copy_row(x + i * D, D, weight[i], scaled + i * D);
+    weigh_rows(x, n, weight, A(1), scaled);
     x = scaled;
   }
-  add_product(state.matrix(), matrix(x, n, D).transpose(), matrix(y, n, state.E));
+  add_tile_product(state.body, state.D, state.E, n, transposed(x), y);
   if constexpr (with_column) {
-    for (Index i = 0; i < n; ++i) add_row(x + i * D, D, z ? z[i] : A(1), state.column);
+    for (Index i = 0; i < n; ++i) add_row(x(i), state.D, z ? z[i] : A(1), state.column);
   }
+}
+
+/// What a state is to the gradient of one decay per head: each of its terms times the number of tokens it has crossed,
+/// Σ_j (b − j) e^(c_b − c_j) k_j v'_jᵀ, the derivative of F by ℓ. With it dℓ is a sum without cancellation, where the
+/// difference of sums over pairs seen from both their ends loses L^1.5 roundings (math.md §4, last line but one).
+/// `counts` [kTile] is scratch; the rest as for `enter`, and to be called before it.
+template <bool with_column, bool left_to_right, class A>
+void enter_crossed(State<A>& crossed, const State<A>& state, A across, Tile<A> x, Tile<A> y, const A* weight, Index n,
+                   A* counts, Tile<A> scaled) {
+  crossed.add(state, static_cast<A>(n));
+  for (Index j = 0; j < n; ++j) counts[j] = weight[j] * static_cast<A>(left_to_right ? n - j : j + 1);
+  enter<with_column>(crossed, across, x, y, static_cast<const A*>(nullptr), counts, n, scaled);
 }
 
 }  // namespace lion::cpu

@@ -35,7 +35,7 @@ class TileDecay {
       sum_ = arena.take<double>(kTile + 1);
       left_ = arena.take<A>(kTile + 1);
       right_ = arena.take<A>(kTile + 1);
-      tile_ = arena.take<A>(kTile * kTile);
+      tile_ = take_tile<A>(arena, kTile, kTile);
     }
   }
 
@@ -59,9 +59,9 @@ class TileDecay {
       const Eigen::Map<const Eigen::ArrayXd> c(sum_, s.size + 1);
       Vector<A> left(left_, s.size + 1), right(right_, s.size + 1);
       left = c.template cast<A>();
-      left = exp_weight(left);
       right = (c[s.size] - c).template cast<A>();
-      right = exp_weight(right);
+      exponentials(left_, s.size + 1);
+      exponentials(right_, s.size + 1);
     }
   }
 
@@ -74,26 +74,50 @@ class TileDecay {
   Edge<A> left() const { return present ? Edge<A>{left_, left_ + 1} : Edge<A>{}; }
   Edge<A> right() const { return present ? Edge<A>{right_ + 1, right_} : Edge<A>{}; }
 
-  /// M inside the tile [n, n], rows kTile apart; made at the first call for a stretch.
-  const A* tile() {
+  /// M inside the tile [n, n]; made at the first call for a stretch.
+  Tile<A> tile() {
     if constexpr (present) {
-      if (tile_size_ >= size_) return tile_;
-      tile_size_ = size_;
-      for (Index i = 0; i < size_; ++i) {
-        A* row = tile_ + i * kTile;
-        for (Index j = 0; j < i; ++j) row[j] = static_cast<A>(sum_[i] - sum_[j]);
-        for (Index j = i; j < size_; ++j) row[j] = static_cast<A>(sum_[j + 1] - sum_[i + 1]);
-        Vector<A> m(row, size_);
-        m = exp_weight(m);
+      if (tile_size_ < size_) {
+        tile_size_ = size_;
+        for (Index first = 0; first < size_; first += kBlock) make_rows(first, (std::min)(kBlock, size_ - first));
       }
     }
     return tile_;
   }
 
  private:
+  static constexpr Index kBlock = 16;
+
+  /// Rows [a, b) of M. To the left of the block on the diagonal M is e^(c_i − c_a)·e^(c_a − c_j), to the right
+  /// e^(c_b − c_{i+1})·e^(c_{j+1} − c_b), with both exponents ≤ 0: a third of the exponentials (math.md §3).
+  void make_rows(Index a, Index n) {
+    const Index b = a + n;
+    A columns[kTile], left[kBlock], right[kBlock];
+    for (Index j = 0; j < a; ++j) columns[j] = static_cast<A>(sum_[a] - sum_[j]);
+    for (Index j = a; j < b; ++j) columns[j] = 0;
+    for (Index j = b; j < size_; ++j) columns[j] = static_cast<A>(sum_[j + 1] - sum_[b]);
+    for (Index i = 0; i < n; ++i) left[i] = static_cast<A>(sum_[a + i] - sum_[a]);
+    for (Index i = 0; i < n; ++i) right[i] = static_cast<A>(sum_[b] - sum_[a + i + 1]);
+    exponentials(columns, size_);
+    exponentials(left, n);
+    exponentials(right, n);
+    for (Index i = 0; i < n; ++i) {
+      A* row = tile_(a + i);
+      scale_row(columns, a, left[i], row);
+      for (Index j = 0; j < n; ++j) row[a + j] = static_cast<A>(mask::log_mask(sum_ + a, i, j));
+      exponentials(row + a, n);
+      scale_row(columns + b, size_ - b, right[i], row + b);
+    }
+  }
+
+  static void exponentials(A* x, Index n) {
+    Vector<A> values(x, n);
+    values = exp_weight(values);
+  }
+
   double* sum_ = nullptr;                 // [n+1] c_m
   A *left_ = nullptr, *right_ = nullptr;  // [n+1] e^(c_m − c_a), e^(c_b − c_m)
-  A* tile_ = nullptr;                     // [kTile, kTile]
+  Tile<A> tile_;                          // [kTile, kTile]
   Index first_ = 0, size_ = -1, tile_size_ = -1;
 };
 
