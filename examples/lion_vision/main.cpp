@@ -1,0 +1,154 @@
+/// Classifies an image, or computes the logits and gradients of a batch from a file.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "common/program.hpp"
+#include "common/table.hpp"
+#include "common/weights.hpp"
+#include "lion/io/safetensors.hpp"
+#include "lion/io/safetensors_writer.hpp"
+#include "lion/train/cross_entropy.hpp"
+#include "lion_vision/preprocess.hpp"
+
+namespace lion::examples {
+namespace {
+
+struct Options {
+  std::string weights, image, input, output, classes;
+  std::map<std::string, std::string> config;  ///< keys of the metadata that flags replace
+  bool backward = false;
+  Index threads = 0;
+};
+
+std::vector<std::string> read_classes(const std::string& path, Index count) {
+  if (path.empty()) return {};
+  std::ifstream file(path);
+  if (!file) throw FileError("classes: cannot open " + path);
+  std::vector<std::string> names;
+  for (std::string line; std::getline(file, line);) names.push_back(line);
+  if (static_cast<Index>(names.size()) != count) {
+    throw FileError("classes: " + path + " has " + std::to_string(names.size()) + " lines, expected one for each of " +
+                    std::to_string(count) + " classes");
+  }
+  return names;
+}
+
+void print_top(View<const float, 2> logits, const std::vector<std::string>& names) {
+  std::vector<Index> order(static_cast<std::size_t>(logits.extent(1)));
+  std::iota(order.begin(), order.end(), Index(0));
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return logits(0, a) > logits(0, b); });
+  double sum = 0;
+  const auto weight = [&](Index k) { return std::exp(static_cast<double>(logits(0, k) - logits(0, order.front()))); };
+  for (Index k : order) sum += weight(k);
+  order.resize((std::min)(order.size(), std::size_t{5}));
+  Table table(names.empty() ? std::vector<std::string>{"class", "score"}
+                            : std::vector<std::string>{"class", "name", "score"});
+  for (Index k : order) {
+    std::vector<std::string> row{std::to_string(k)};
+    if (!names.empty()) row.push_back(names[static_cast<std::size_t>(k)]);
+    row.push_back(format("%.2f %%", 100 * weight(k) / sum));
+    table.add(std::move(row));
+  }
+  table.print(std::cout);
+}
+
+void run_program(const Options& options) {
+  check_threads(options.threads);
+  if (options.image.empty() == options.input.empty()) {
+    throw ArgumentError("expected one of --image and --input");
+  }
+  if (!options.input.empty() && options.output.empty()) throw ArgumentError("--input needs --output");
+  if (options.backward && options.input.empty()) throw ArgumentError("--backward needs --input");
+
+  const auto file = io::SafetensorsFile::open(options.weights);
+  io::Metadata metadata = file.metadata();
+  for (const auto& [key, value] : options.config) {
+    if (!value.empty()) metadata[key] = value;
+  }
+  model::Vision<float> model(model::vision_config_from(metadata));
+  const model::VisionConfig& config = model.config();
+  load_weights(file, model);
+  ThreadPool pool(options.threads);
+
+  if (!options.image.empty()) {
+    if (config.in_chans != 1 && config.in_chans != 3) {
+      throw ArgumentError("in_chans is " + std::to_string(config.in_chans) + ", expected 1 or 3 to read an image");
+    }
+    const Preprocessing preparation = preprocessing_of(metadata, config.in_chans);
+    const std::vector<std::string> names = read_classes(options.classes, config.num_classes);
+    const auto image = preprocess(read_picture(options.image, config.in_chans), preparation, config.image_size);
+    Tensor<float, 2> logits({1, config.num_classes});
+    model.forward(image.view(), logits.view(), pool);
+    if (!options.output.empty()) {
+      io::SafetensorsWriter writer;
+      writer.add("image", image);
+      writer.add("logits", logits);
+      writer.write(options.output);
+    }
+    print_top(logits.view(), names);
+    return;
+  }
+
+  const auto input = io::SafetensorsFile::open(options.input);
+  const auto image = input.read_tensor<float, 4>("image", {-1, config.in_chans, -1, -1});
+  Tensor<float, 2> logits({image.extent(0), config.num_classes});
+  io::SafetensorsWriter writer;
+  double loss = 0;
+  if (options.backward) {
+    const auto label = input.read_tensor<Index, 1>("label", {image.extent(0)});
+    Tensor<float, 2> dlogits(logits.shape());
+    model.zero_grad();
+    model.forward_train(image.view(), logits.view(), pool);
+    loss = train::cross_entropy<float>(
+        logits.view(), std::span<const Index>(label.data(), static_cast<std::size_t>(label.size())), dlogits.view());
+    model.backward(dlogits.view(), pool);
+    writer.add("loss", io::Dtype::kF64, {1}, std::as_bytes(std::span(&loss, 1)));
+    for (const nn::Parameter<float>* p : model.parameters()) {
+      writer.add("grad." + p->name, io::Dtype::kF32, p->shape,
+                 std::as_bytes(std::span(p->grad.data(), static_cast<std::size_t>(p->size()))));
+    }
+  } else {
+    model.forward(image.view(), logits.view(), pool);
+  }
+  writer.add("logits", logits);
+  writer.write(options.output);
+}
+
+}  // namespace
+}  // namespace lion::examples
+
+int main(int argc, char** argv) {
+  using namespace lion::examples;
+  CLI::App app(
+      "Runs a vision model (LION under any mask, or a softmax ViT) from a weights file under timm/DeiT names. "
+      "With --image it prints the top 5 classes; with --input it writes the logits of the tensor image "
+      "[B,channels,height,width] and, with --backward, the loss of label [B] and grad.NAME of every weight. "
+      "Size, crop, mean and deviation of images come from the weights' metadata, else they are ImageNet's.",
+      "lion_vision");
+  Options options;
+  app.add_option("--weights", options.weights, "safetensors file with the weights")->required();
+  app.add_option("--image", options.image, "PNG, JPEG, PPM or PGM file to classify");
+  app.add_option("--input", options.input, "safetensors file with image [B,channels,height,width]");
+  app.add_option("--output", options.output, "safetensors file to write");
+  app.add_option("--classes", options.classes, "file with the name of a class on each line");
+  app.add_flag("--backward", options.backward, "with --input, which then also holds label: the gradients");
+  add_threads(app, options.threads);
+  app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
+  app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
+  const std::string group = "The model, where the metadata does not say or is to be overruled";
+  for (const char* key : {"image_size", "patch_size", "in_chans", "embed_dim", "num_heads", "depth", "num_classes",
+                          "mask_type", "order", "pos_emb", "cls_tok", "mlp_ratio"}) {
+    std::string flag = std::string("--") + key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    app.add_option(flag, options.config[key])->group(group);
+  }
+  return run(app, argc, argv, [&] { run_program(options); });
+}

@@ -1,0 +1,205 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "examples/run_program.hpp"
+#include "lion/io/safetensors.hpp"
+#include "lion/io/safetensors_writer.hpp"
+#include "support/catch.hpp"
+
+using lion::Index;
+using lion::io::SafetensorsFile;
+using lion::io::SafetensorsWriter;
+
+namespace {
+
+const std::string kProgram = LION_VISION_PROGRAM;
+const std::string kScratch = "examples-vision";
+const std::string kOutput = "examples-vision-output.safetensors";
+const std::string kPicture = "examples-vision-picture.ppm";
+const std::string kGolden = std::string(LION_GOLDEN_DIR) + "/vision-";
+
+Ran run(std::vector<std::string> arguments) { return run_program(kProgram, arguments, kScratch); }
+
+void require_refused(std::vector<std::string> arguments, const std::string& message) {
+  std::filesystem::remove(kOutput);
+  const Ran ran = run(std::move(arguments));
+  REQUIRE(ran.err == "lion_vision: " + message + "\n");
+  REQUIRE(ran.code == 1);
+  REQUIRE(ran.out == "");
+  REQUIRE(!std::filesystem::exists(kOutput));
+}
+
+/// ‖a − b‖ / ‖b‖.
+double error(const SafetensorsFile& got, const SafetensorsFile& golden, const std::string& name) {
+  const std::vector<double> a = got.read_values<double>(name), b = golden.read_values<double>(name);
+  REQUIRE(got.at(name).shape == golden.at(name).shape);
+  double apart = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    apart += (a[i] - b[i]) * (a[i] - b[i]);
+    size += b[i] * b[i];
+  }
+  return std::sqrt(apart / size);
+}
+
+/// 40 × 30, and what it shows at x, y.
+std::vector<int> picture_pixel(int x, int y) {
+  return {(x * x * 3 + y) % 256, (y * 8 + x / 7 * 40) % 256, (x + y) % 5 != 0 ? 128 : 250};
+}
+void write_picture() {
+  std::ofstream file(kPicture, std::ios::binary);
+  file << "P6\n40 30\n255\n";
+  for (int y = 0; y < 30; ++y) {
+    for (int x = 0; x < 40; ++x) {
+      for (int value : picture_pixel(x, y)) file.put(static_cast<char>(value));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("lion_vision gives the logits, loss and gradients of every golden model") {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(LION_GOLDEN_DIR)) {
+    const std::string path = entry.path().string(), ending = ".expected.safetensors";
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("vision-") || !name.ends_with(ending) || name.find("distilled") != name.npos) continue;
+    ++files;
+    const std::string weights = path.substr(0, path.size() - ending.size()) + ".weights.safetensors";
+    const auto golden = SafetensorsFile::open(path);
+    for (const char* form : {"full", "rnn", "chunk"}) {
+      INFO(name << " " << form);
+      std::vector<std::string> arguments{"--weights", weights,  "--input", path,           "--output",
+                                         kOutput,     "--form", form,      "--chunk-size", "7"};
+      Ran ran = run(arguments);
+      REQUIRE(ran.err == "");
+      REQUIRE(ran.code == 0);
+      REQUIRE(error(SafetensorsFile::open(kOutput), golden, "logits") < 1e-5);
+
+      arguments.push_back("--backward");
+      ran = run(arguments);
+      REQUIRE(ran.err == "");
+      REQUIRE(ran.code == 0);
+      const auto got = SafetensorsFile::open(kOutput);
+      REQUIRE(error(got, golden, "logits") < 1e-5);
+      REQUIRE(got.read_values<double>("loss")[0] == Approx(golden.read_values<double>("losses")[0]).epsilon(1e-6));
+      std::size_t gradients = 0;
+      for (const auto& tensor : golden.tensors()) {
+        if (!tensor.name.starts_with("grad.")) continue;
+        INFO(tensor.name);
+        ++gradients;
+        REQUIRE(error(got, golden, tensor.name) < 1e-4);
+      }
+      REQUIRE(got.tensors().size() == gradients + 2);
+    }
+  }
+  REQUIRE(files > 0);
+}
+
+TEST_CASE("lion_vision prepares a picture as Pillow and torchvision do") {
+  write_picture();
+  const Ran ran = run({"--weights", kGolden + "decay.weights.safetensors", "--image", kPicture, "--output", kOutput});
+  REQUIRE(ran.err == "");
+  REQUIRE(ran.code == 0);
+  const auto image = SafetensorsFile::open(kOutput).read_tensor<double, 4>("image", {1, 3, 20, 20});
+  // Pillow's bicubic of each channel in float from 40×30 to 29×22, cut at (4, 1), ImageNet's mean and deviation.
+  const std::vector<std::tuple<Index, Index, Index, double>> expected{
+      {0, 0, 0, -0.43442565801362276}, {0, 7, 13, 0.28352478185595387}, {0, 19, 19, -1.1561925520542926},
+      {1, 0, 19, 0.9787863663264682},  {1, 11, 4, 0.9807722121477126},  {1, 19, 0, 1.809780220900263},
+      {2, 3, 3, 1.4767835680643715},   {2, 10, 17, 1.3208005968729652}, {2, 19, 19, 1.3409880277845594}};
+  for (const auto& [c, y, x, value] : expected) REQUIRE(std::abs(image(Index(0), c, y, x) - value) < 1e-5);
+}
+
+TEST_CASE("lion_vision prints the five best classes with scores that are a softmax") {
+  write_picture();
+  std::ofstream("examples-vision-classes.txt") << "zero\none\ntwo\nthree\nfour\nfive\nsix\n";
+  const Ran ran = run({"--weights", kGolden + "decay.weights.safetensors", "--image", kPicture, "--output", kOutput,
+                       "--classes", "examples-vision-classes.txt"});
+  REQUIRE(ran.code == 0);
+  const std::vector<double> logits = SafetensorsFile::open(kOutput).read_values<double>("logits");
+  const auto best = static_cast<std::size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  double sum = 0;
+  for (double x : logits) sum += std::exp(x - logits[best]);
+  const std::vector<std::string> names{"zero", "one", "two", "three", "four", "five", "six"};
+  char score[32];
+  std::snprintf(score, sizeof score, "%.2f %%", 100 / sum);
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < ran.out.size(); at = ran.out.find('\n', at) + 1) {
+    lines.push_back(ran.out.substr(at, ran.out.find('\n', at) - at));
+  }
+  REQUIRE(lines.size() == 7);  // header, rule, five classes
+  REQUIRE(lines[2].starts_with(std::to_string(best)));
+  REQUIRE(lines[2].find(names[best]) != std::string::npos);
+  REQUIRE(lines[2].ends_with(score));
+
+  std::ofstream("examples-vision-classes.txt") << "zero\n";
+  require_refused({"--weights", kGolden + "decay.weights.safetensors", "--image", kPicture, "--classes",
+                   "examples-vision-classes.txt"},
+                  "classes: examples-vision-classes.txt has 1 lines, expected one for each of 7 classes");
+}
+
+TEST_CASE("lion_vision takes the configuration from flags where the metadata has none, and mean and crop from it") {
+  const auto golden = SafetensorsFile::open(kGolden + "decay.weights.safetensors");
+  const std::string bare = "examples-vision-bare.safetensors";
+  const auto write = [&](const std::map<std::string, std::string>& metadata) {
+    SafetensorsWriter writer;
+    for (const auto& [key, value] : metadata) writer.set_metadata(key, value);
+    for (const auto& tensor : golden.tensors()) writer.add(tensor.name, tensor.dtype, tensor.shape, tensor.bytes);
+    writer.write(bare);
+  };
+  write({});
+  require_refused({"--weights", bare, "--image", kPicture}, "vision: image_size is missing from the metadata");
+  const std::string input = kGolden + "decay.expected.safetensors";
+  const Ran ran = run({"--weights",     bare, "--input",     input,   "--output",    kOutput, "--image-size", "20",
+                       "--patch-size",  "4",  "--embed-dim", "24",    "--num-heads", "3",     "--depth",      "2",
+                       "--num-classes", "7",  "--mask-type", "decay", "--cls-tok",   "False", "--pos-emb",    "False"});
+  REQUIRE(ran.err == "");
+  REQUIRE(ran.code == 0);
+  REQUIRE(error(SafetensorsFile::open(kOutput), SafetensorsFile::open(input), "logits") < 1e-5);
+
+  std::map<std::string, std::string> metadata(golden.metadata().begin(), golden.metadata().end());
+  metadata["mean"] = "[0.25, 0.5, 0.75]";
+  metadata["std"] = "0.5";
+  metadata["crop_pct"] = "1.0";
+  write(metadata);
+  std::ofstream(kPicture, std::ios::binary) << "P5\n20 20\n255\n" << std::string(400, '\x33');  // grey of 0.2
+  REQUIRE(run({"--weights", bare, "--image", kPicture, "--output", kOutput}).code == 0);
+  const auto image = SafetensorsFile::open(kOutput).read_tensor<double, 4>("image", {1, 3, 20, 20});
+  for (Index i = 0; i < 400; ++i) {
+    REQUIRE(image.data()[i] == Approx(-0.1));
+    REQUIRE(image.data()[400 + i] == Approx(-0.6));
+    REQUIRE(image.data()[800 + i] == Approx(-1.1));
+  }
+  metadata["mean"] = "0.1, 0.2";
+  write(metadata);
+  require_refused({"--weights", bare, "--image", kPicture}, "mean is '0.1, 0.2', expected 3 finite numbers");
+}
+
+TEST_CASE("lion_vision says what is wrong and writes nothing") {
+  const std::string weights = kGolden + "decay.weights.safetensors", input = kGolden + "decay.expected.safetensors";
+  require_refused({}, "--weights is required");
+  require_refused({"--weights", weights}, "expected one of --image and --input");
+  require_refused({"--weights", weights, "--image", "a", "--input", "b"}, "expected one of --image and --input");
+  require_refused({"--weights", weights, "--input", input}, "--input needs --output");
+  require_refused({"--weights", weights, "--image", kPicture, "--backward"}, "--backward needs --input");
+  require_refused({"--weights", "no-such-file", "--image", kPicture}, "open: no-such-file: No such file or directory");
+  require_refused({"--weights", weights, "--image", "no-such-file"}, "image: no-such-file: No such file or directory");
+  require_refused({"--weights", weights, "--image", weights},
+                  "image: " + weights + " is no PNG, JPEG or PNM image that can be decoded: unknown image type");
+  require_refused({"--weights", weights, "--image", kPicture, "--form", "fast"},
+                  "vision: form is 'fast', expected one of full, rnn, chunk, auto");
+  require_refused({"--weights", weights, "--image", kPicture, "--chunk-size", "0"},
+                  "vision: chunk_size is 0, expected at least 1");
+  require_refused({"--weights", weights, "--image", kPicture, "--num-classes", "8"},
+                  "load_parameters: " + weights +
+                      ": misshapen tensors: 'head.bias' has shape [7], expected [8], 'head.weight' has shape [7,24], "
+                      "expected [8,24]");
+  require_refused({"--weights", weights, "--input", weights, "--output", kOutput},
+                  "safetensors: " + weights + ": has no tensor 'image'");
+}
