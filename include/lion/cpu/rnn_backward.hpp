@@ -94,6 +94,7 @@ class RnnBackwardWalk {
 
   template <bool left_to_right>
   void start(const IncomingBackward<A>& incoming) {
+    s_.rows.lost = 1;
     s_.rows.state.start(left_to_right ? incoming.keys.from_earlier : incoming.keys.from_later, head_.b, head_.h);
     s_.queries.start(left_to_right ? incoming.queries.from_earlier : incoming.queries.from_later, head_.b, head_.h);
     if constexpr (per_head) s_.crossed.start({}, head_.b, head_.h);

@@ -1,49 +1,63 @@
 #pragma once
 /// The recurrent form: two sweeps, one token at a time (math.md §2). Rows are fetched a tile at a time.
 
+#include <limits>
+
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
 #include "lion/cpu/tile_decay.hpp"
 
 namespace lion::cpu {
 
-/// n += Sᵀq, then S = λ S + k vᵀ: one pass over the state, `vectors` vectors of columns at a time in registers.
-template <Index vectors, class A>
+/// What a token does to a state: looks at it (n += Sᵀq), lets it fade (S = λ S), enters it (S += k vᵀ), in this order.
+template <bool looks_, bool fades_, bool enters_>
+struct TokenStep {
+  static constexpr bool looks = looks_, fades = fades_, enters = enters_;
+};
+
+/// One pass over the state, `vectors` vectors of columns at a time in registers.
+template <class Step, Index vectors, class A>
 inline void step_columns(Tile<A> state, Index D, A lambda, const A* q, const A* k, const A* v, A* n) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[vectors], values[vectors];
 #pragma GCC unroll 4
-  for (Index j = 0; j < vectors; ++j) sums[j] = load(n + j * W), values[j] = load(v + j * W);
+  for (Index j = 0; j < vectors; ++j) {
+    if constexpr (Step::looks) sums[j] = load(n + j * W);
+    if constexpr (Step::enters) values[j] = load(v + j * W);
+  }
   for (Index d = 0; d < D; ++d) {
     A* row = state(d);
 #pragma GCC unroll 4
     for (Index j = 0; j < vectors; ++j) {
-      const Packed<A> entry = load(row + j * W);
-      sums[j] += q[d] * entry;
-      store(row + j * W, lambda * entry + k[d] * values[j]);
+      Packed<A> entry = load(row + j * W);
+      if constexpr (Step::looks) sums[j] += q[d] * entry;
+      if constexpr (Step::fades) entry *= lambda;
+      if constexpr (Step::enters) store(row + j * W, entry + k[d] * values[j]);
     }
   }
 #pragma GCC unroll 4
-  for (Index j = 0; j < vectors; ++j) store(n + j * W, sums[j]);
+  for (Index j = 0; j < vectors; ++j) {
+    if constexpr (Step::looks) store(n + j * W, sums[j]);
+  }
 }
 
-template <bool with_column, class A>
+template <class Step, bool with_column, class A>
 void step(State<A>& state, A lambda, const A* q, const A* k, const A* v, A* n, A* d) {
   constexpr Index W = kWidth<A>;
   Index first = 0;
   const auto columns = [&] { return Tile<A>{state.body.data + first, state.body.stride}; };
   for (; first + 4 * W <= state.body.stride; first += 4 * W) {
-    step_columns<4>(columns(), state.D, lambda, q, k, v + first, n + first);
+    step_columns<Step, 4>(columns(), state.D, lambda, q, k, v + first, n + first);
   }
   for (; first < state.body.stride; first += W) {
-    step_columns<1>(columns(), state.D, lambda, q, k, v + first, n + first);
+    step_columns<Step, 1>(columns(), state.D, lambda, q, k, v + first, n + first);
   }
   if constexpr (with_column) {
-    *d += dot(q, state.column, padded<A>(state.D));
-    scale_row(state.column, state.D, lambda, state.column);
-    add_row(k, state.D, A(1), state.column);
+    if constexpr (Step::looks) *d += dot(q, state.column, padded<A>(state.D));
+    if constexpr (Step::fades) scale_row(state.column, state.D, lambda, state.column);
+    if constexpr (Step::enters) add_row(k, state.D, A(1), state.column);
   }
-  state.zero = false;
+  if constexpr (Step::enters) state.zero = false;
 }
 
 template <class A, mask::DecayKind kind>
@@ -51,6 +65,7 @@ struct RnnScratch {
   Tile<A> q, k, v;  // [kTile, D], [kTile, D], [kTile, E]
   A* lambda;        // [kTile]
   State<A> state;
+  double lost = 1;  // what rounding took from the last λ, as a factor
 
   RnnScratch(Arena& arena, Index D, Index E)
       : q(take_tile<A>(arena, kTile, D)),
@@ -59,14 +74,17 @@ struct RnnScratch {
         lambda(arena.take<A>(kTile)),
         state(arena, D, E) {}
 
-  /// Rows of a tile, and λ of each token.
+  /// Rows of a tile, and λ of each token. What rounding takes from a λ is given to the next one, so that products of
+  /// any number of them are right: 65,536 times a λ just below 1 that was rounded alone is wrong in the third digit.
   template <class Head>
   void load(const Head& head, Stretch tile) {
     head.load_q(tile, q);
     head.load_k(tile, k);
     head.load_v(tile, v);
     for (Index i = 0; i < tile.size; ++i) {
-      lambda[i] = static_cast<A>(std::exp(head.log_decay(head.token(tile.first + i))));
+      const double wanted = lost * std::exp(head.log_decay(head.token(tile.first + i)));
+      lambda[i] = static_cast<A>(wanted);
+      lost = lambda[i] < (std::numeric_limits<A>::min)() ? 1 : wanted / static_cast<double>(lambda[i]);
     }
   }
 };
@@ -95,20 +113,16 @@ class RnnForwardWalk {
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = 0; i < tiles.count; ++i) {
-      const Index n = tiles[i].size, D = head_.D, E = head_.E;
       s_.load(head_, tiles[i]);
-      for (Index j = 0; j < n; ++j) {
-        for (Index d = 0; d < D; ++d) add_row(s_.v(j), E, s_.k(j)[d], s_.state.body(d));
-        if constexpr (sums) add_row(s_.k(j), D, A(1), s_.state.column);
+      for (Index j = 0; j < tiles[i].size; ++j) {
+        step<TokenStep<false, false, true>, sums>(s_.state, A(1), s_.q(j), s_.k(j), s_.v(j), rows_.n(0), rows_.d);
       }
     }
     for (Index i = tiles.count; i-- > 0;) {
-      const Index n = tiles[i].size, D = head_.D, E = head_.E;
       head_.load_q(tiles[i], s_.q);
       rows_.begin(head_, tiles[i]);
-      for (Index j = 0; j < n; ++j) {
-        for (Index d = 0; d < D; ++d) add_row(s_.state.body(d), E, s_.q(j)[d], rows_.n(j));
-        if constexpr (sums) rows_.d[j] += dot(s_.q(j), s_.state.column, s_.q.stride);
+      for (Index j = 0; j < tiles[i].size; ++j) {
+        step<TokenStep<true, false, false>, sums>(s_.state, A(1), s_.q(j), s_.k(j), s_.v(j), rows_.n(j), rows_.d + j);
       }
       rows_.end(head_, tiles[i], true);
     }
@@ -120,6 +134,7 @@ class RnnForwardWalk {
   template <bool left_to_right>
   void sweep(const View<const A, 4>& incoming, bool own, const View<A, 4>& outgoing) {
     s_.state.start(incoming, head_.b, head_.h);
+    s_.lost = 1;
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     const Index D = head_.D, E = head_.E;
     for (Index i = 0; i < tiles.count; ++i) {
@@ -134,8 +149,9 @@ class RnnForwardWalk {
           add_row(v, E, score, rows_.n(at));
           rows_.d[at] += score;
         }
-        if constexpr (M::decay != mask::DecayKind::none) scale_row(k, D, s_.lambda[at], k);
-        step<sums>(s_.state, s_.lambda[at], q, k, v, rows_.n(at), rows_.d + at);
+        constexpr bool fades = M::decay != mask::DecayKind::none;
+        if constexpr (fades) scale_row(k, D, s_.lambda[at], k);
+        step<TokenStep<true, fades, true>, sums>(s_.state, s_.lambda[at], q, k, v, rows_.n(at), rows_.d + at);
       }
       rows_.end(head_, tile, own);
     }

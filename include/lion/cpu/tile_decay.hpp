@@ -8,11 +8,13 @@
 
 namespace lion::cpu {
 
-/// x = e^x for exponents ≤ 0, exactly 0 below the horizon.
-template <class Expression>
-auto exp_weight(const Expression& x) {
-  using A = typename Expression::Scalar;
-  return (x < static_cast<A>(mask::kHorizon<A>)).select(A(0), x.exp());
+/// x[i] = e^x[i] for exponents ≤ 0, exactly 0 from the horizon on.
+template <class A>
+void exponentials(A* x, Index n) {
+  constexpr A horizon = static_cast<A>(mask::kHorizon<A>);
+  Vector<A> values(x, n);
+  values = values.max(horizon).exp();
+  flush_row(x, n, A(1.01) * std::exp(horizon));  // Eigen's vectors have no select: what was cut off is the smallest
 }
 
 /// How tokens of a stretch see, and enter, the state at one of its edges (math.md §3): weights [n].
@@ -108,11 +110,6 @@ class TileDecay {
       exponentials(row + a, n);
       scale_row(columns + b, size_ - b, right[i], row + b);
     }
-  }
-
-  static void exponentials(A* x, Index n) {
-    Vector<A> values(x, n);
-    values = exp_weight(values);
   }
 
   double* sum_ = nullptr;                 // [n+1] c_m

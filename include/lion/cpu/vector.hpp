@@ -108,6 +108,17 @@ inline void multiply_row(const A* by, Index width, A factor, A* to) {
   for (; i < width; ++i) to[i] *= factor * by[i];
 }
 
+/// x[i] = 0 where it is below `smallest`, any width.
+template <class A>
+inline void flush_row(A* x, Index width, A smallest) {
+  Index i = 0;
+  for (; i + kWidth<A> <= width; i += kWidth<A>) {
+    const Packed<A> value = load(x + i);
+    store(x + i, value < smallest ? Packed<A>{} : value);
+  }
+  for (; i < width; ++i) x[i] = x[i] < smallest ? A(0) : x[i];
+}
+
 /// Σ from[i], any width.
 template <class A>
 inline A sum_row(const A* from, Index width) {
