@@ -60,6 +60,7 @@ inline void compare_forms(model::Vision<float>& model, const Digits& digits, Ind
     differing += unlike;
   }
   table.print(out);
+  out << "predictions that differ between forms: " << differing << '\n';
   if (differing > 0) {
     throw Error("the forms differ in " + std::to_string(differing) + " predictions, expected the same from all");
   }

@@ -10,6 +10,7 @@
 #include "common/weights.hpp"
 #include "digits/contest.hpp"
 #include "digits/forms.hpp"
+#include "lion/io/atomic_file.hpp"
 
 namespace lion::examples {
 namespace {
@@ -28,6 +29,7 @@ void run_program(const Options& options) {
        {std::pair("--epochs", options.recipe.epochs), std::pair("--seeds", options.seeds)}) {
     if (value < 1) throw ArgumentError(std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
   }
+  if (!options.save.empty()) io::AtomicFile{options.save};  // said now rather than after the training
   const Digits digits(options.data);
   if (digits.data.train.size() < options.recipe.batch) {
     throw ArgumentError(options.data + " has " + std::to_string(digits.data.train.size()) +
@@ -75,9 +77,10 @@ int main(int argc, char** argv) {
   options.config.image_size = lion::train::DigitsData::side;
   options.config.patch_size = 1;
   options.config.in_chans = 1;
-  options.config.embed_dim = 48;
-  options.config.num_heads = 3;
-  options.config.depth = 3;
+  options.config.embed_dim = 32;
+  options.config.num_heads = 2;
+  options.config.depth = 2;
+  options.config.mlp_ratio = 2;
   options.config.cls_tok = false;
   bool quick = false;
   app.add_option("--data", options.data, "file of 64 pixels and a label per line")->capture_default_str();
@@ -88,20 +91,6 @@ int main(int argc, char** argv) {
   app.add_flag("--quick", quick, "one epoch, one seed, where these are not given: seconds, for a look");
   app.add_option("--save", options.save, "safetensors file for the best LION model; lion_vision reads it");
   add_threads(app, options.threads);
-#ifdef LION_DIGITS_TUNING
-  app.add_option("--width", options.config.embed_dim);
-  app.add_option("--heads", options.config.num_heads);
-  app.add_option("--depth", options.config.depth);
-  app.add_option("--batch", options.recipe.batch);
-  app.add_option("--lr", options.recipe.learning_rate);
-  app.add_option("--wd", options.recipe.weight_decay);
-  app.add_option("--smoothing", options.recipe.label_smoothing);
-  app.add_option("--init", options.recipe.init);
-  app.add_option("--pinit", options.recipe.position_init);
-  app.add_option("--cls", options.config.cls_tok);
-  app.add_option("--pos", options.config.pos_emb);
-  app.add_option("--mlp", options.config.mlp_ratio);
-#endif
   return run(app, argc, argv, [&] {
     if (quick && epochs->count() == 0) options.recipe.epochs = 1;
     if (quick && seeds->count() == 0) options.seeds = 1;
