@@ -145,7 +145,7 @@ int run() {
   lion::Attention<lion::mask::Selective> attention;  // form Auto, on the CPU, rows divided by their sum
 
   const auto part_of = [](float* fused, lion::Index which) {  // [B,L,3,H,D] seen as [B,H,L,D]
-    return lion::View<float, 4>(fused + which * C, {B, H, L, D}, {L * 3 * C, D, 3 * C, 1});
+    return lion::View<float, 4>(fused ? fused + which * C : nullptr, {B, H, L, D}, {L * 3 * C, D, 3 * C, 1});
   };
   const auto inputs_in = [&](float* fused) {
     return lion::AttentionInputs<float>{part_of(fused, 0), part_of(fused, 1), part_of(fused, 2)};
