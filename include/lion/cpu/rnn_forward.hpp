@@ -41,6 +41,18 @@ inline void step_columns(Tile<A> state, Index D, A lambda, const A* q, const A* 
   }
 }
 
+/// to = λ to + from, over a padded width. For λ near 1 it is written as a small change of `to`: rounding the product
+/// λ to, a large sum of positive terms, errs to the same side for thousands of tokens.
+template <class A>
+inline void fade_and_add(const A* from, Index width, A lambda, A* to) {
+  const bool slow = lambda >= A(0.5);
+  const A rest = A(1) - lambda;
+  for (Index i = 0; i < width; i += kWidth<A>) {
+    const Packed<A> sum = load(to + i), term = load(from + i);
+    store(to + i, slow ? sum + (term - rest * sum) : lambda * sum + term);
+  }
+}
+
 template <class Step, bool with_column, class A>
 void step(State<A>& state, A lambda, const A* q, const A* k, const A* v, A* n, A* d) {
   constexpr Index W = kWidth<A>;
@@ -54,8 +66,13 @@ void step(State<A>& state, A lambda, const A* q, const A* k, const A* v, A* n, A
   }
   if constexpr (with_column) {
     if constexpr (Step::looks) *d += dot(q, state.column, padded<A>(state.D));
-    if constexpr (Step::fades) scale_row(state.column, state.D, lambda, state.column);
-    if constexpr (Step::enters) add_row(k, state.D, A(1), state.column);
+    if constexpr (Step::fades && Step::enters) {
+      fade_and_add(k, padded<A>(state.D), lambda, state.column);
+    } else if constexpr (Step::fades) {
+      scale_row(state.column, state.D, lambda, state.column);
+    } else if constexpr (Step::enters) {
+      add_row(k, state.D, A(1), state.column);
+    }
   }
   if constexpr (Step::enters) state.zero = false;
 }
