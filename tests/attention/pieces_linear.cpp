@@ -1,0 +1,5 @@
+#include "attention/pieces.hpp"
+
+TEST_CASE("any split of a sequence gives the answer of the whole, linear mask") {
+  lion::test::require_pieces_of_every_kind<lion::mask::Linear>();
+}

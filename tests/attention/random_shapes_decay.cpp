@@ -1,0 +1,3 @@
+#include "attention/random_shapes.hpp"
+
+TEST_CASE("the decay mask over random shapes") { lion::test::require_random_shapes_of_every_kind<lion::mask::Decay>(); }

@@ -1,0 +1,54 @@
+#include "support/attention_errors.hpp"
+#include "support/attention_random.hpp"
+
+// bfloat16 and half as storage, against the float64 definition on the rounded inputs.
+
+namespace {
+using namespace lion;
+using namespace lion::test;
+
+template <class T>
+void round_to(std::vector<double>& x) {
+  for (double& value : x) value = static_cast<double>(static_cast<T>(value));
+}
+
+template <class T, class M>
+void require_storage() {
+  Random random(21);
+  for (const AttentionDims& dims : {AttentionDims{2, 2, 1, 130, 32, 24}, AttentionDims{1, 1, 1, 150, 140, 131}}) {
+    RandomOptions o;
+    o.orders = dims.D == 32 ? 2 : 1;
+    o.padded = dims.D == 32;
+    Problem p = random_problem(random, dims, M::decay, M::gated, o);
+    for (std::vector<double>* x : {&p.q, &p.k, &p.v, &p.dy}) round_to<T>(*x);
+    for (std::vector<double>& x : p.log_lambda) round_to<float>(x);
+    const Answer wanted = dense_answer(p);
+    const auto check = [&](auto form, const char* name, bool keep) {
+      INFO(name << ", D " << dims.D << ", keep " << keep);
+      RunOptions options;
+      options.keep = keep;
+      require_close<M>(run<T>(attention_for<M, decltype(form), normalise::RowSum>(p, form), p, options), wanted, dims,
+                       limits<T>());
+    };
+    for (const bool keep : {true, false}) {
+      check(form::Full{}, "full", keep);
+      check(form::Chunk{64}, "chunk", keep);
+      check(form::Chunk{1000}, "one chunk", keep);
+      check(form::Rnn{}, "rnn", keep);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("bfloat16 as storage") {
+  require_storage<bfloat16, mask::Linear>();
+  require_storage<bfloat16, mask::Decay>();
+  require_storage<bfloat16, mask::Selective>();
+}
+
+TEST_CASE("half as storage") {
+  require_storage<half, mask::Linear>();
+  require_storage<half, mask::Decay>();
+  require_storage<half, mask::Selective>();
+}
