@@ -112,7 +112,7 @@ TEST_CASE("selective decays over 65,536 tokens, float") {
 }
 
 TEST_CASE("decays of a head over 65,536 tokens, float") {
-  for (const double log_lambda : {0.0, -1e-6, -1e-4, -0.01, -0.1, -0.3, -1.0, kStrongest, -double(INFINITY)}) {
+  for (const double log_lambda : {0.0, -1e-6, -0.01, -1.0, kStrongest, -double(INFINITY)}) {
     INFO("log_lambda " << log_lambda);
     require_hard<mask::Decay>([=](Random&) { return log_lambda; });
   }
