@@ -106,8 +106,9 @@ class BackwardWalk {
     if (chunks.count > 1 || incoming.any()) {
       sweep<true>(chunks, incoming, false, to_the_end, [](Stretch) {});
       if constexpr (per_token) {
-        anchor_e = s_.keys.inner(incoming.queries.from_later, head_.b, head_.h);
-        anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
+        // A direction that is not looked in hands nothing over, whatever the caller passes on.
+        if (Direction::past) anchor_e = s_.keys.inner(incoming.queries.from_later, head_.b, head_.h);
+        if (Direction::future) anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
       }
       if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_later, head_.b, head_.h);
     }

@@ -76,8 +76,8 @@ class RnnBackwardWalk {
     sweep<true>(incoming, false, [](Stretch) {});
     double anchor_e = 0, anchor_f = 0;
     if constexpr (per_token) {
-      anchor_e = s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h);
-      anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
+      if (Direction::past) anchor_e = s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h);
+      if (Direction::future) anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
     }
     if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_later, head_.b, head_.h);
     DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);
