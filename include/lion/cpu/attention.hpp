@@ -163,7 +163,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
       rows.dy = cpu::rows_of(upstream.dy, b, h);
       if constexpr (N::divides) {
         rows.y = cpu::rows_of(upstream.y, b, h);
-        rows.row_sum = upstream.row_sum.at(b, h);
+        rows.row_sum = dims.L > 0 ? upstream.row_sum.at(b, h) : nullptr;
         rows.row_sum_stride = upstream.row_sum.stride(2);
       }
       cpu::BackwardWalk<T, M, N, Dir> walk(head, rows, {}, tiles);

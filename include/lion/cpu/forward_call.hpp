@@ -40,7 +40,7 @@ Head<T, M> head_of(const AttentionInputs<T>& in, const OrderedMask<M, T>& mask, 
   head.q = rows_of(in.q, b, shared);
   head.k = rows_of(in.k, b, shared);
   head.v = rows_of(in.v, b, h);
-  if (in.key_mask) {
+  if (in.key_mask.data()) {
     head.key_mask = in.key_mask.at(b);
     head.key_mask_stride = in.key_mask.stride(1);
   }

@@ -24,7 +24,8 @@ struct Rows {
 
 template <class T, std::size_t Rank>
 Rows<T> rows_of(const View<T, Rank>& view, Index b, Index h) {
-  return view ? Rows<T>{view.at(b, h), view.stride(2)} : Rows<T>{};
+  // A tensor without elements may have no memory either.
+  return view.data() ? Rows<T>{view.at(b, h), view.stride(2)} : Rows<T>{};
 }
 
 /// to[i] = factor · from[i], converted.
