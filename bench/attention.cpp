@@ -53,8 +53,8 @@ MaskGradients<mask::Linear, float> gradients(Data&, mask::Linear) { return {}; }
 MaskGradients<mask::Decay, float> gradients(Data& data, mask::Decay) { return {data.dper_head}; }
 MaskGradients<mask::Selective, float> gradients(Data& data, mask::Selective) { return {data.dper_token}; }
 
-/// Multiply-adds twice, per head: pairs inside chunks and states across (math.md §3); backward takes 2.5 times as many
-/// for pairs and three times for states.
+/// Multiply-adds twice, per head: pairs inside chunks and states across (math.md §3); of the five
+/// products of a pair in backward (math.md §4) forward has two, and so for states: 2.5 times as many.
 double operations(const form::Plan& plan, bool both, Index L, bool backward) {
   const double width = kWidth, pairs = static_cast<double>(std::min(plan.chunk, L)) * (2 * width + 1);
   const double state = width * (width + 1);

@@ -110,15 +110,8 @@ macro(lion_require_stb)
     if(LION_STB_INCLUDE_DIR)
       lion_header_target(stb::stb "${LION_STB_INCLUDE_DIR}")
     else()
-      lion_may_fetch(stb libstb-dev)
-      # Its headers lie in the repository's root; cloned into a folder named stb, they are <stb/…> as Debian has them.
-      lion_fetch_sources(
-        stb
-        GIT_REPOSITORY https://github.com/nothings/stb.git
-        GIT_TAG master
-        GIT_SHALLOW ON
-        SOURCE_DIR "${PROJECT_BINARY_DIR}/_deps/stb-include/stb")
-      lion_header_target(stb::stb "${PROJECT_BINARY_DIR}/_deps/stb-include")
+      message(FATAL_ERROR "lion: <stb/stb_image.h> was not found, and its authors tag no release that could be "
+                          "fetched: install libstb-dev, or turn LION_BUILD_EXAMPLES off.")
     endif()
   endif()
 endmacro()

@@ -47,7 +47,7 @@ if(LION_INSTALL)
   install(FILES "${PROJECT_BINARY_DIR}/lionConfig.cmake" "${PROJECT_BINARY_DIR}/lionConfigVersion.cmake"
           DESTINATION "${lion_config_dir}")
   install(DIRECTORY include/lion DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp"
-          PATTERN "io" EXCLUDE)
+          PATTERN "math.md" PATTERN "io" EXCLUDE)
   if(LION_IO)
     install(DIRECTORY include/lion/io DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
   endif()

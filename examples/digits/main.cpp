@@ -7,10 +7,10 @@
 #include <string>
 
 #include "common/program.hpp"
-#include "common/weights.hpp"
 #include "digits/contest.hpp"
 #include "digits/forms.hpp"
 #include "lion/io/atomic_file.hpp"
+#include "lion/io/model.hpp"
 
 namespace lion::examples {
 namespace {
@@ -54,10 +54,11 @@ void run_program(const Options& options) {
             << " digits of the test set:\n\n";
   compare_forms(*result.best.model, digits, options.repeats, pool, std::cout);
   if (!options.save.empty()) {
-    save_weights(options.save, *result.best.model,
-                 {{"mean", format("%.9g", static_cast<double>(digits.mean))},
-                  {"std", format("%.9g", static_cast<double>(digits.deviation))},
-                  {"crop_pct", "1"}});
+    io::SaveOptions saved{.metadata = model::to_metadata(result.best.model->config())};
+    saved.metadata["mean"] = format("%.9g", static_cast<double>(digits.mean));
+    saved.metadata["std"] = format("%.9g", static_cast<double>(digits.deviation));
+    saved.metadata["crop_pct"] = "1";
+    io::save_weights(options.save, *result.best.model, saved);
     std::cout << "\nsaved as " << options.save << '\n';
   }
   std::cout << format("\n%.0f s in all\n",

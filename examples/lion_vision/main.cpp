@@ -12,7 +12,7 @@
 
 #include "common/program.hpp"
 #include "common/table.hpp"
-#include "common/weights.hpp"
+#include "lion/io/model.hpp"
 #include "lion/io/safetensors.hpp"
 #include "lion/io/safetensors_writer.hpp"
 #include "lion/train/cross_entropy.hpp"
@@ -73,9 +73,9 @@ void run_program(const Options& options) {
   for (const auto& [key, value] : options.config) {
     if (!value.empty()) metadata[key] = value;
   }
-  model::Vision<float> model(model::vision_config_from(metadata));
+  model::Vision<float> model(model::vision_config_from(metadata), model::Initial::zero);
   const model::VisionConfig& config = model.config();
-  load_weights(file, model);
+  io::load_weights(file, model);
   ThreadPool pool(options.threads);
 
   if (!options.image.empty()) {

@@ -23,10 +23,11 @@ namespace lion {
 template <class T>
 struct AttentionInputs {
   static_assert(Scalar<T>, "lion::AttentionInputs: T must be float, double, lion::bfloat16 or lion::half");
-  View<const T, 4> q;                   ///< [B,Hk,L,D]
-  View<const T, 4> k;                   ///< [B,Hk,L,D]
-  View<const T, 4> v;                   ///< [B,H,L,E]
-  View<const bool, 2> key_mask{};       ///< [B,L], false where a token is padding: its k and v are never read
+  View<const T, 4> q;              ///< [B,Hk,L,D]
+  View<const T, 4> k;              ///< [B,Hk,L,D]
+  View<const T, 4> v;              ///< [B,H,L,E]
+  View<const bool, 2> key_mask{};  ///< [B,L], false where a token is padding: its k and v are never read; its q and dy
+                                   ///< must be finite
   std::span<const Index> cu_seqlens{};  ///< cumulative lengths 0 … L of packed sequences; empty: one sequence
 };
 
@@ -34,7 +35,7 @@ struct AttentionInputs {
 template <Scalar T>
 struct AttentionOutputs {
   View<T, 4> y;                         ///< [B,H,L,E]
-  View<accumulator_t<T>, 3> row_sum{};  ///< δ = d + ε [B,H,L] for backward; wanted if present
+  View<accumulator_t<T>, 3> row_sum{};  ///< δ = d + ε [B,H,L] for backward (0 without normalisation); wanted if present
 };
 
 /// What backward reads beside the inputs. y and row_sum as forward gave them, or neither: then they are computed again.

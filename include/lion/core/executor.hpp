@@ -87,18 +87,16 @@ class ThreadPool {
   /// `threads` in all, the calling one included; 0 takes the machine's.
   explicit ThreadPool(Index threads = 0) {
     if (threads <= 0) threads = (std::max<Index>)(1, static_cast<Index>(std::thread::hardware_concurrency()));
-    for (Index t = 1; t < threads; ++t) workers_.emplace_back([this] { work(); });
+    try {
+      for (Index t = 1; t < threads; ++t) workers_.emplace_back([this] { work(); });
+    } catch (...) {  // the machine gives no more threads: those that run must not be left behind
+      stop();
+      throw;
+    }
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  ~ThreadPool() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadPool() { stop(); }
 
   Index concurrency() const { return static_cast<Index>(workers_.size()) + 1; }
 
@@ -128,6 +126,15 @@ class ThreadPool {
   }
 
  private:
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   void drain() {
     inside_ = true;
     for (Index i = next_++; i < size_; i = next_++) {

@@ -107,4 +107,12 @@ void require_shape(const char* operation, const char* argument, const Shape<Rank
   }
 }
 
+/// Throws ArgumentError unless each row of the last dimension lies densely in memory.
+template <class T, std::size_t Rank>
+void require_contiguous_rows(const char* operation, const char* argument, const View<T, Rank>& view) {
+  if (view.rows_contiguous()) return;
+  throw ArgumentError(std::string(operation) + ": " + argument + " has stride " +
+                      std::to_string(view.stride(Rank - 1)) + " in its last dimension, expected 1");
+}
+
 }  // namespace lion

@@ -23,7 +23,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   template <class T>
   std::size_t workspace_size(const AttentionInputs<T>& in, Executor executor = {}, std::size_t orders = 1) const {
     const AttentionDims dims = cpu::checked_dims(in);
-    return whole(cpu::ForwardCall<Types<T>>(in, dims, options(dims), orders, false, executor).scratch(), dims);
+    return whole(cpu::ForwardCall<Types<T>>(in, dims, options(in, dims), orders, false, executor).scratch(), dims);
   }
 
   /// Bytes of scratch that `backward` takes; `kept`: y and row_sum are given to it.
@@ -32,7 +32,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
                                       bool kept = false) const {
     const AttentionDims dims = cpu::checked_dims(in);
     const bool again = N::divides && !kept;
-    return whole(cpu::BackwardCall<Types<T>>(in, dims, options(dims), orders, again, executor).scratch(), dims);
+    return whole(cpu::BackwardCall<Types<T>>(in, dims, options(in, dims), orders, again, executor).scratch(), dims);
   }
 
   /// y [B,H,L,E], and δ [B,H,L] if wanted, under the mean of the masks along their orders.
@@ -96,7 +96,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   template <class T>
   std::size_t segment_workspace_size(const AttentionInputs<T>& in, Executor executor = {}) const {
     const AttentionDims dims = cpu::checked_dims(in);
-    const cpu::ForwardCall<Types<T>> call(in, dims, options(dims), 1, true, executor);
+    const cpu::ForwardCall<Types<T>> call(in, dims, options(in, dims), 1, true, executor);
     return (std::max)(whole(call.scratch(), dims), summary_scratch<ForwardTiles<T>>(dims, executor));
   }
 
@@ -216,12 +216,14 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     return s;
   }
 
-  cpu::CallOptions options(const AttentionDims& dims) const {
+  template <class T>
+  cpu::CallOptions options(const AttentionInputs<T>& in, const AttentionDims& dims) const {
     cpu::CallOptions options;
     if constexpr (std::same_as<F, form::Chunk>) {
       if (form.size < 1) cpu::fail("form::Chunk has size " + std::to_string(form.size) + ", expected at least 1");
     }
-    options.plan = form::plan(form, M::decay, Dir::past && Dir::future, dims.L, dims.D, dims.E);
+    options.longest = cpu::longest_sequence(in);
+    options.plan = form::plan(form, M::decay, Dir::past && Dir::future, options.longest, dims.D, dims.E);
     options.scale = resolved_scale(dims);
     if constexpr (N::divides) options.epsilon = normaliser.epsilon;
     cpu::require_finite("epsilon", options.epsilon);
@@ -319,7 +321,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
       require_shape<3>("attention", "row_sum", out.row_sum.shape(), {dims.B, dims.H, dims.L}, " to match v");
     }
     cpu::check_incoming(incoming, dims, "incoming.from_earlier", "incoming.from_later");
-    const cpu::ForwardCall<Types<T>> call(in, dims, options(dims), masks.size(), incoming.any(), executor);
+    const cpu::ForwardCall<Types<T>> call(in, dims, options(in, dims), masks.size(), incoming.any(), executor);
     workspace.reserve(whole(call.scratch(), dims));
     check_masks(in, masks, dims, workspace.arena());
     call.run(masks, out, incoming, outgoing, workspace.arena().template take<std::byte>(0));
@@ -343,7 +345,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     for (const MaskGradients<M, T>& mask_gradient : mask_gradients) mask_gradient.check(dims);
     cpu::check_incoming(incoming.keys, dims, "incoming.keys.from_earlier", "incoming.keys.from_later");
     cpu::check_incoming(incoming.queries, dims, "incoming.queries.from_earlier", "incoming.queries.from_later");
-    const cpu::BackwardCall<Types<T>> call(in, dims, options(dims), masks.size(), again, executor);
+    const cpu::BackwardCall<Types<T>> call(in, dims, options(in, dims), masks.size(), again, executor);
     workspace.reserve(whole(call.scratch(), dims));
     check_masks(in, masks, dims, workspace.arena());
     call.run(masks, upstream, gradients, mask_gradients, incoming, workspace.arena().template take<std::byte>(0));

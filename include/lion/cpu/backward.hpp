@@ -175,7 +175,7 @@ class BackwardWalk {
       const Stretch tile = tiles[left_to_right ? j : tiles.count - 1 - j];
       s_.rows.derive(head_, tile);
       const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
-      const A across = static_cast<A>(std::exp(s_.rows.total()));
+      const Fade<A> across = Fade<A>::by(s_.rows.total());
       s_.load_kv(head_, tile);
       if constexpr (keys && per_head) {
         enter_crossed<sums, left_to_right>(s_.crossed, s_.keys, across, s_.k, s_.v, far.to, tile.size, s_.counts,

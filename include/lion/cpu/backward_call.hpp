@@ -29,7 +29,7 @@ struct BackwardLane {
     if (again) {
       y = arena.take<A>(dims.L * dims.E);
       row_sum = arena.take<A>(dims.L);
-      forward.emplace(arena, dims, true);
+      forward.emplace(arena, dims, true, true);
     }
   }
 };

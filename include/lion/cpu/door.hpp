@@ -15,9 +15,7 @@ inline void fail(const std::string& message) { throw ArgumentError("attention: "
 template <class T>
 void require_rows(const char* name, const View<T, 4>& view) {
   if (!view) fail(std::string(name) + " is absent");
-  if (!view.rows_contiguous()) {
-    fail(std::string(name) + " has stride " + std::to_string(view.stride(3)) + " in its last dimension, expected 1");
-  }
+  require_contiguous_rows("attention", name, view);
 }
 
 template <class T>
@@ -76,6 +74,13 @@ Stretch sequence_of(const AttentionInputs<T>& in, Index i) {
 
 /// Bytes of scratch to check an order in: one bit per token.
 inline std::size_t order_scratch(Index L) { return (static_cast<std::size_t>(L) + 7) / 8; }
+
+template <class T>
+Index longest_sequence(const AttentionInputs<T>& in) {
+  Index longest = 0;
+  for (Index i = 0; i < sequence_count(in); ++i) longest = (std::max)(longest, sequence_of(in, i).size);
+  return longest;
+}
 
 /// An order must be a permutation that keeps every sequence to itself. `seen` [order_scratch(L)] is scratch.
 template <class T>

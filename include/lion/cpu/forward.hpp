@@ -117,8 +117,8 @@ class ForwardWalk {
       s_.load_kv(head_, tile);
       s_.rows.derive(head_, tile);
       const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
-      enter<sums>(s_.state, static_cast<A>(std::exp(s_.rows.total())), s_.k, s_.v, static_cast<const A*>(nullptr),
-                  far.to, tile.size, s_.scaled);
+      enter<sums>(s_.state, Fade<A>::by(s_.rows.total()), s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size,
+                  s_.scaled);
     }
   }
 

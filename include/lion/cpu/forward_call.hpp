@@ -13,6 +13,7 @@ struct CallOptions {
   form::Plan plan;
   double scale = 1;
   double epsilon = 0;
+  Index longest = 0;  ///< tokens of the longest sequence
 };
 
 /// The types a call is made of. Full, chunk and auto are one algorithm under different plans, so the form itself is
@@ -66,19 +67,20 @@ struct ForwardLane {
   A* waiting_d = nullptr;  // [L], where rows are visited more than once and divided
   A* waiting_n = nullptr;  // [L, E], where y cannot hold the sums
 
-  ForwardLane(Arena& arena, const AttentionDims& dims, bool revisits)
+  /// `revisits`: rows are visited more than once; `held`: y can hold their sums.
+  ForwardLane(Arena& arena, const AttentionDims& dims, bool revisits, bool held = std::same_as<typename Types::T, A>)
       : tiles(arena, dims.D, dims.E), n(take_tile<A>(arena, kTile, dims.E)), d(arena.take<A>(kTile)) {
     if (revisits && Types::Normaliser::divides) waiting_d = arena.take<A>(dims.L);
-    if (revisits && !std::same_as<typename Types::T, A>) waiting_n = arena.take<A>(dims.L * dims.E);
+    if (revisits && !held) waiting_n = arena.take<A>(dims.L * dims.E);
   }
 };
 
 /// Whether rows are visited more than once: by two sweeps, or by several orders.
 template <class Types>
-bool revisits_rows(const CallOptions& options, const AttentionDims& dims, std::size_t orders, bool incoming) {
+bool revisits_rows(const CallOptions& options, std::size_t orders, bool incoming) {
   if (orders > 1) return true;
   if (options.plan.global || !Types::both) return false;
-  return Types::recurrent || incoming || options.plan.chunk < dims.L;
+  return Types::recurrent || incoming || options.plan.chunk < options.longest;
 }
 
 /// All orders of one head: finish(token, n [E], d) receives the complete sums. `wide` are rows that hold sums.
@@ -133,7 +135,7 @@ class ForwardCall {
       : in_(in), dims_(dims), options_(options), executor_(executor) {
     tasks_ = dims.L == 0 ? 0 : dims.B * dims.H * sequence_count(in);
     lanes_ = executor.lanes(tasks_);
-    revisits_ = revisits_rows<Types>(options, dims, orders, incoming);
+    revisits_ = revisits_rows<Types>(options, orders, incoming);
     Arena arena;
     ForwardLane<Types>(arena, dims, revisits_);
     // Sums of misaligned rows are taken in another order: every lane begins alike, for the same bits.

@@ -94,7 +94,6 @@ class RnnBackwardWalk {
 
   template <bool left_to_right>
   void start(const IncomingBackward<A>& incoming) {
-    s_.rows.lost = 1;
     s_.rows.state.start(left_to_right ? incoming.keys.from_earlier : incoming.keys.from_later, head_.b, head_.h);
     s_.queries.start(left_to_right ? incoming.queries.from_earlier : incoming.queries.from_later, head_.b, head_.h);
     if constexpr (per_head) s_.crossed.start({}, head_.b, head_.h);
@@ -186,23 +185,28 @@ class RnnBackwardWalk {
   /// F = λ (F + k v'ᵀ), T = λ T + q dn'ᵀ; likewise G and R.
   template <bool keys, bool queries>
   void enter_token(Index j) {
-    const A lambda = s_.rows.lambda[j];
+    const Fade<A> fade = s_.rows.fades[j];
+    const Index width = padded<A>(head_.D);
     if constexpr (keys) {
-      State<A>& state = s_.rows.state;
-      state.zero = false;
-      body(state) = lambda * (body(state) + key(j).lazyProduct(value(j).transpose()));
-      if constexpr (sums) Row(state.column, head_.D) = lambda * (Row(state.column, head_.D) + key(j));
+      const A lambda = s_.rows.lambda[j], *k = s_.rows.k(j);
+      enter_rows(s_.rows.state, fade, lambda, k, s_.rows.v(j));
+      if constexpr (sums) fade_and_add(fade, lambda, k, width, s_.rows.state.column);
       if constexpr (per_head) {
-        s_.crossed.fade(lambda);
-        s_.crossed.add(state, A(1));
+        s_.crossed.fade(fade);
+        s_.crossed.add(s_.rows.state, A(1));
       }
     }
     if constexpr (queries) {
-      State<A>& state = s_.queries;
-      state.zero = false;
-      body(state) = lambda * body(state) + query(j).lazyProduct(slope(j).transpose());
-      if constexpr (sums) Row(state.column, head_.D) = lambda * Row(state.column, head_.D) + s_.dd[j] * query(j);
+      const A* q = s_.rows.q(j);
+      enter_rows(s_.queries, fade, A(1), q, s_.dn(j));
+      if constexpr (sums) fade_and_add(fade, s_.dd[j], q, width, s_.queries.column);
     }
+  }
+
+  /// S = fade S + factor x yᵀ.
+  static void enter_rows(State<A>& state, Fade<A> fade, A factor, const A* x, const A* y) {
+    state.zero = false;
+    for (Index d = 0; d < state.D; ++d) fade_and_add(fade, factor * x[d], y, state.body.stride, state.body(d));
   }
 
   const Head<T, M>& head_;

@@ -1,15 +1,13 @@
 #pragma once
 /// The recurrent form: two sweeps, one token at a time (math.md §2). Rows are fetched a tile at a time.
 
-#include <limits>
-
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
 #include "lion/cpu/tile_decay.hpp"
 
 namespace lion::cpu {
 
-/// What a token does to a state: looks at it (n += Sᵀq), lets it fade (S = λ S), enters it (S += k vᵀ), in this order.
+/// What a token does to a state: looks at it (n += Sᵀq), lets it fade (λ S), enters it (S += k vᵀ), in this order.
 template <bool looks_, bool fades_, bool enters_>
 struct TokenStep {
   static constexpr bool looks = looks_, fades = fades_, enters = enters_;
@@ -17,7 +15,7 @@ struct TokenStep {
 
 /// One pass over the state, `vectors` vectors of columns at a time in registers.
 template <class Step, Index vectors, class A>
-inline void step_columns(Tile<A> state, Index D, A lambda, const A* q, const A* k, const A* v, A* n) {
+inline void step_columns(Tile<A> state, Index D, Fade<A> fade, const A* q, const A* k, const A* v, A* n) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[vectors], values[vectors];
 #pragma GCC unroll 4
@@ -29,10 +27,13 @@ inline void step_columns(Tile<A> state, Index D, A lambda, const A* q, const A* 
     A* row = state(d);
 #pragma GCC unroll 4
     for (Index j = 0; j < vectors; ++j) {
-      Packed<A> entry = load(row + j * W);
+      const Packed<A> entry = load(row + j * W);
       if constexpr (Step::looks) sums[j] += q[d] * entry;
-      if constexpr (Step::fades) entry *= lambda;
-      if constexpr (Step::enters) store(row + j * W, entry + k[d] * values[j]);
+      if constexpr (Step::fades && Step::enters) {
+        store(row + j * W, fade.keep * entry + (fade.change * entry + k[d] * values[j]));
+      } else if constexpr (Step::enters) {
+        store(row + j * W, entry + k[d] * values[j]);
+      }
     }
   }
 #pragma GCC unroll 4
@@ -41,35 +42,21 @@ inline void step_columns(Tile<A> state, Index D, A lambda, const A* q, const A* 
   }
 }
 
-/// to = λ to + from, over a padded width. For λ near 1 it is written as a small change of `to`: rounding the product
-/// λ to, a large sum of positive terms, errs to the same side for thousands of tokens.
-template <class A>
-inline void fade_and_add(const A* from, Index width, A lambda, A* to) {
-  const bool slow = lambda >= A(0.5);
-  const A rest = A(1) - lambda;
-  for (Index i = 0; i < width; i += kWidth<A>) {
-    const Packed<A> sum = load(to + i), term = load(from + i);
-    store(to + i, slow ? sum + (term - rest * sum) : lambda * sum + term);
-  }
-}
-
 template <class Step, bool with_column, class A>
-void step(State<A>& state, A lambda, const A* q, const A* k, const A* v, A* n, A* d) {
+void step(State<A>& state, Fade<A> fade, const A* q, const A* k, const A* v, A* n, A* d) {
   constexpr Index W = kWidth<A>;
   Index first = 0;
   const auto columns = [&] { return Tile<A>{state.body.data + first, state.body.stride}; };
   for (; first + 4 * W <= state.body.stride; first += 4 * W) {
-    step_columns<Step, 4>(columns(), state.D, lambda, q, k, v + first, n + first);
+    step_columns<Step, 4>(columns(), state.D, fade, q, k, v + first, n + first);
   }
   for (; first < state.body.stride; first += W) {
-    step_columns<Step, 1>(columns(), state.D, lambda, q, k, v + first, n + first);
+    step_columns<Step, 1>(columns(), state.D, fade, q, k, v + first, n + first);
   }
   if constexpr (with_column) {
     if constexpr (Step::looks) *d += dot(q, state.column, padded<A>(state.D));
     if constexpr (Step::fades && Step::enters) {
-      fade_and_add(k, padded<A>(state.D), lambda, state.column);
-    } else if constexpr (Step::fades) {
-      scale_row(state.column, state.D, lambda, state.column);
+      fade_and_add(fade, A(1), k, padded<A>(state.D), state.column);
     } else if constexpr (Step::enters) {
       add_row(k, state.D, A(1), state.column);
     }
@@ -81,27 +68,27 @@ template <class A, mask::DecayKind kind>
 struct RnnScratch {
   Tile<A> q, k, v;  // [kTile, D], [kTile, D], [kTile, E]
   A* lambda;        // [kTile]
+  Fade<A>* fades;   // [kTile], the same for states
   State<A> state;
-  double lost = 1;  // what rounding took from the last λ, as a factor
 
   RnnScratch(Arena& arena, Index D, Index E)
       : q(take_tile<A>(arena, kTile, D)),
         k(take_tile<A>(arena, kTile, D)),
         v(take_tile<A>(arena, kTile, E)),
         lambda(arena.take<A>(kTile)),
+        fades(arena.take<Fade<A>>(kTile)),
         state(arena, D, E) {}
 
-  /// Rows of a tile, and λ of each token. What rounding takes from a λ is given to the next one, so that products of
-  /// any number of them are right: 65,536 times a λ just below 1 that was rounded alone is wrong in the third digit.
+  /// Rows of a tile, and λ of each token.
   template <class Head>
   void load(const Head& head, Stretch tile) {
     head.load_q(tile, q);
     head.load_k(tile, k);
     head.load_v(tile, v);
     for (Index i = 0; i < tile.size; ++i) {
-      const double wanted = lost * std::exp(head.log_decay(head.token(tile.first + i)));
-      lambda[i] = static_cast<A>(wanted);
-      lost = lambda[i] < (std::numeric_limits<A>::min)() ? 1 : wanted / static_cast<double>(lambda[i]);
+      const double log_decay = mask::bounded(head.log_decay(head.token(tile.first + i)));
+      lambda[i] = static_cast<A>(std::exp(log_decay));
+      fades[i] = Fade<A>::by(log_decay);
     }
   }
 };
@@ -132,14 +119,14 @@ class RnnForwardWalk {
     for (Index i = 0; i < tiles.count; ++i) {
       s_.load(head_, tiles[i]);
       for (Index j = 0; j < tiles[i].size; ++j) {
-        step<TokenStep<false, false, true>, sums>(s_.state, A(1), s_.q(j), s_.k(j), s_.v(j), rows_.n(0), rows_.d);
+        step<TokenStep<false, false, true>, sums>(s_.state, {}, s_.q(j), s_.k(j), s_.v(j), rows_.n(0), rows_.d);
       }
     }
     for (Index i = tiles.count; i-- > 0;) {
       head_.load_q(tiles[i], s_.q);
       rows_.begin(head_, tiles[i]);
       for (Index j = 0; j < tiles[i].size; ++j) {
-        step<TokenStep<true, false, false>, sums>(s_.state, A(1), s_.q(j), s_.k(j), s_.v(j), rows_.n(j), rows_.d + j);
+        step<TokenStep<true, false, false>, sums>(s_.state, {}, s_.q(j), s_.k(j), s_.v(j), rows_.n(j), rows_.d + j);
       }
       rows_.end(head_, tiles[i], true);
     }
@@ -151,7 +138,6 @@ class RnnForwardWalk {
   template <bool left_to_right>
   void sweep(const View<const A, 4>& incoming, bool own, const View<A, 4>& outgoing) {
     s_.state.start(incoming, head_.b, head_.h);
-    s_.lost = 1;
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     const Index D = head_.D, E = head_.E;
     for (Index i = 0; i < tiles.count; ++i) {
@@ -168,7 +154,7 @@ class RnnForwardWalk {
         }
         constexpr bool fades = M::decay != mask::DecayKind::none;
         if constexpr (fades) scale_row(k, D, s_.lambda[at], k);
-        step<TokenStep<true, fades, true>, sums>(s_.state, s_.lambda[at], q, k, v, rows_.n(at), rows_.d + at);
+        step<TokenStep<true, fades, true>, sums>(s_.state, s_.fades[at], q, k, v, rows_.n(at), rows_.d + at);
       }
       rows_.end(head_, tile, own);
     }

@@ -87,7 +87,10 @@ struct Pieces {
 
   static Pieces even(Stretch whole, Index most) { return {whole, (whole.size + most - 1) / most, 0}; }
   /// All of `size` tokens, the last one short.
-  static Pieces of(Stretch whole, Index size) { return {whole, (whole.size + size - 1) / size, size}; }
+  static Pieces of(Stretch whole, Index size) {
+    size = (std::min)(size, (std::max<Index>)(whole.size, 1));
+    return {whole, (whole.size + size - 1) / size, size};
+  }
 
   Stretch operator[](Index i) const {
     if (fixed > 0) {

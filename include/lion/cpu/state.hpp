@@ -65,27 +65,30 @@ struct State {
     add_row(other.column, D, factor, column);
   }
 
-  /// State *= factor.
-  void fade(A factor) {
-    if (zero || factor == A(1)) return;
-    scale_row(body.data, D * body.stride, factor, body.data);
-    scale_row(column, D, factor, column);
+  void fade(Fade<A> by) {
+    if (zero || by.none()) return;
+    fade_and_add(by, A(0), body.data, D * body.stride, body.data);
+    fade_and_add(by, A(0), column, padded<A>(D), column);
   }
 };
 
-/// State += Σ_i weight_i x_i y'_iᵀ after decaying by `across`: tokens of a tile enter. x [n, D], y [n, E]; z [n] is
+/// State += Σ_i weight_i x_i y'_iᵀ after it fades: tokens of a tile enter. x [n, D], y [n, E]; z [n] is
 /// y's last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n, D] is scratch.
 template <bool with_column, class A>
-void enter(State<A>& state, A across, Tile<A> x, Tile<A> y, const A* z, const A* weight, Index n, Tile<A> scaled) {
-  state.fade(across);
+void enter(State<A>& state, Fade<A> across, Tile<A> x, Tile<A> y, const A* z, const A* weight, Index n,
+           Tile<A> scaled) {
+  if (state.zero) across = {};
   state.zero = false;
   if (weight) {
     weigh_rows(x, n, weight, A(1), scaled);
     x = scaled;
   }
-  add_tile_product(state.body, state.D, state.E, n, transposed(x), y);
+  add_tile_product(state.body, state.D, state.E, n, transposed(x), y, across);
   if constexpr (with_column) {
-    for (Index i = 0; i < n; ++i) add_row(x(i), state.D, z ? z[i] : A(1), state.column);
+    const Index width = padded<A>(state.D);
+    for (Index i = 0; i < n; ++i) {
+      fade_and_add(i == 0 ? across : Fade<A>{}, z ? z[i] : A(1), x(i), width, state.column);
+    }
   }
 }
 
@@ -94,8 +97,8 @@ void enter(State<A>& state, A across, Tile<A> x, Tile<A> y, const A* z, const A*
 /// difference of sums over pairs seen from both their ends loses L^1.5 roundings (math.md §4, last line but one).
 /// `counts` [kTile] is scratch; the rest as for `enter`, and to be called before it.
 template <bool with_column, bool left_to_right, class A>
-void enter_crossed(State<A>& crossed, const State<A>& state, A across, Tile<A> x, Tile<A> y, const A* weight, Index n,
-                   A* counts, Tile<A> scaled) {
+void enter_crossed(State<A>& crossed, const State<A>& state, Fade<A> across, Tile<A> x, Tile<A> y, const A* weight,
+                   Index n, A* counts, Tile<A> scaled) {
   crossed.add(state, static_cast<A>(n));
   for (Index j = 0; j < n; ++j) counts[j] = weight[j] * static_cast<A>(left_to_right ? n - j : j + 1);
   enter<with_column>(crossed, across, x, y, static_cast<const A*>(nullptr), counts, n, scaled);

@@ -34,16 +34,11 @@ LeftFactor<A> transposed(Tile<A> tile) {
 
 namespace detail {
 
-/// c [rows, vectors·W] += a [rows, depth] · b [depth, vectors·W], the sums in registers.
+/// c [rows, vectors·W] = fade c + a [rows, depth] · b [depth, vectors·W], the sums in registers.
 template <Index rows, Index vectors, class A>
-inline void add_block(A* c, Index c_stride, LeftFactor<A> a, const A* b, Index b_stride, Index depth) {
+inline void add_block(A* c, Index c_stride, LeftFactor<A> a, const A* b, Index b_stride, Index depth, Fade<A> fade) {
   constexpr Index W = kWidth<A>;
-  Packed<A> sums[rows][vectors];
-#pragma GCC unroll 8
-  for (Index i = 0; i < rows; ++i) {
-#pragma GCC unroll 8
-    for (Index j = 0; j < vectors; ++j) sums[i][j] = load(c + i * c_stride + j * W);
-  }
+  Packed<A> sums[rows][vectors] = {};  // not c: it may be a large state, to be rounded once and not `depth` times
   for (Index p = 0; p < depth; ++p) {
     Packed<A> right[vectors];
 #pragma GCC unroll 8
@@ -58,40 +53,45 @@ inline void add_block(A* c, Index c_stride, LeftFactor<A> a, const A* b, Index b
 #pragma GCC unroll 8
   for (Index i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
-    for (Index j = 0; j < vectors; ++j) store(c + i * c_stride + j * W, sums[i][j]);
+    for (Index j = 0; j < vectors; ++j) {
+      A* to = c + i * c_stride + j * W;
+      const Packed<A> before = load(to);
+      store(to, fade.keep * before + (fade.change * before + sums[i][j]));
+    }
   }
 }
 
 /// All rows of a strip of columns: blocks of `rows`, then what remains.
 template <Index rows, Index vectors, class A>
-void add_strip(A* c, Index c_stride, Index m, LeftFactor<A> a, const A* b, Index b_stride, Index depth) {
+void add_strip(A* c, Index c_stride, Index m, LeftFactor<A> a, const A* b, Index b_stride, Index depth, Fade<A> fade) {
   Index i = 0;
   for (; i + rows <= m; i += rows) {
-    add_block<rows, vectors>(c + i * c_stride, c_stride, {a.data + i * a.row, a.row, a.column}, b, b_stride, depth);
+    add_block<rows, vectors>(c + i * c_stride, c_stride, {a.data + i * a.row, a.row, a.column}, b, b_stride, depth,
+                             fade);
   }
   if constexpr (rows > 1) {
     if (i < m) {
       add_strip<rows / 2, vectors>(c + i * c_stride, c_stride, m - i, {a.data + i * a.row, a.row, a.column}, b,
-                                   b_stride, depth);
+                                   b_stride, depth, fade);
     }
   }
 }
 
 }  // namespace detail
 
-/// c [m, n] += a [m, depth] · b [depth, n]. Columns are computed up to padded(n), which rows of b and c have.
+/// c [m, n] = fade c + a [m, depth] · b [depth, n]. Columns are computed up to padded(n), which rows of b and c have.
 /// The order of every sum is that of the depth, whatever the shapes.
 template <class A>
-void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<A> b) {
+void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<A> b, Fade<A> fade = {}) {
   constexpr Index W = kWidth<A>;
   // 16 sums of 32 registers, or 8 of 16: enough to hide the latency of a multiply-add, and 64 rows divide evenly.
   constexpr Index rows = kVectorRegisters >= 32 ? 8 : 4;
   const Index width = padded<A>(n);
   Index j = 0;
   for (; j + 2 * W <= width; j += 2 * W) {
-    detail::add_strip<rows, 2>(c.data + j, c.stride, m, a, b.data + j, b.stride, depth);
+    detail::add_strip<rows, 2>(c.data + j, c.stride, m, a, b.data + j, b.stride, depth, fade);
   }
-  if (j < width) detail::add_strip<rows, 1>(c.data + j, c.stride, m, a, b.data + j, b.stride, depth);
+  if (j < width) detail::add_strip<rows, 1>(c.data + j, c.stride, m, a, b.data + j, b.stride, depth, fade);
 }
 
 /// c = a · b.

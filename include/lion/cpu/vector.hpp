@@ -1,6 +1,8 @@
 #pragma once
 /// Vectors of the width the compiler is told of (-march), by the vector extension that GCC and clang share.
 
+#include <cmath>
+
 #include "lion/core/scalar.hpp"
 
 namespace lion::cpu {
@@ -147,6 +149,28 @@ inline A add_products(const A* a, const A* b, Index width, A* to) {
     rest += product;
   }
   return rest;
+}
+
+/// A decay to be applied over and over: S = keep·S + change·S. Near 1 it is written as a small change, whose rounding
+/// is small too; 65,536 times a rounded λ just below 1 is wrong in the third digit.
+template <class A>
+struct Fade {
+  A keep = 1, change = 0;
+
+  static Fade by(double log_decay) {
+    if (log_decay > -0.5) return {A(1), static_cast<A>(std::expm1(log_decay))};
+    return {static_cast<A>(std::exp(log_decay)), A(0)};
+  }
+  bool none() const { return keep == A(1) && change == A(0); }
+};
+
+/// x = fade x + factor · from, over a padded width; rounded once.
+template <class A>
+inline void fade_and_add(Fade<A> fade, A factor, const A* from, Index width, A* x) {
+  for (Index i = 0; i < width; i += kWidth<A>) {
+    const Packed<A> value = load(x + i);
+    store(x + i, fade.keep * value + (fade.change * value + factor * load(from + i)));
+  }
 }
 
 }  // namespace lion::cpu

@@ -38,14 +38,36 @@ enum class DecayKind {
   per_token  ///< one λ per token and head
 };
 
+namespace detail {
+
+/// What Parameters and Gradients must offer, by the mask's kind and gate.
+template <class M, class A>
+concept Parts = requires(const typename M::template Parameters<A>& p, const typename M::template Gradients<A>& g,
+                         const AttentionDims& dims, Index i, A value) {
+  p.check(dims);
+  g.check(dims);
+  requires M::decay != DecayKind::per_head || requires {
+    { p.log_decay(i) } -> std::convertible_to<A>;
+    g.log_decay(i, value);
+  };
+  requires M::decay != DecayKind::per_token || requires {
+    { p.log_decay(i, i, i) } -> std::convertible_to<A>;
+    g.log_decay(i, i, i, value);
+  };
+  requires !M::gated || requires {
+    { p.gate(i, i, i) } -> std::convertible_to<A>;
+    g.gate(i, i, i, value);
+  };
+};
+
+}  // namespace detail
+
 template <class M>
 concept Mask = requires {
   { M::name } -> std::convertible_to<std::string_view>;
   { M::decay } -> std::convertible_to<DecayKind>;
   { M::gated } -> std::convertible_to<bool>;
-  typename M::template Parameters<float>;
-  typename M::template Gradients<float>;
-};
+} && detail::Parts<M, float> && detail::Parts<M, double>;
 
 /// Throws ArgumentError unless the log-decay at `index` of `argument` is in [-∞, 0] (NaN is not).
 template <std::size_t Rank, class A>

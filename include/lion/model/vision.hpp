@@ -7,6 +7,9 @@
 
 namespace lion::model {
 
+/// What a new model's weights are: drawn, to be trained; or zero, to be read from a file.
+enum class Initial { drawn, zero };
+
 /// Images to logits, and back. Weights have the names of a timm/DeiT state dict.
 ///
 /// Inference goes over micro-batches of as many images as make about 512 tokens, so that memory does not grow with the
@@ -17,9 +20,9 @@ class Vision {
  public:
   static constexpr Index kPrefix = 1;  ///< class token
 
-  /// With initial weights drawn from config.seed: truncated normal of deviation 0.02, patch embedding uniform, decays
-  /// spread over the heads, biases 0. Throws ArgumentError if the configuration is wrong.
-  explicit Vision(const VisionConfig& config) : config_((config.check(), config)) {
+  /// With initial weights, if they are to be drawn, from config.seed: truncated normal of deviation 0.02, patch
+  /// embedding uniform, decays spread over the heads, biases 0. Throws ArgumentError if the configuration is wrong.
+  explicit Vision(const VisionConfig& config, Initial initial = Initial::drawn) : config_((config.check(), config)) {
     const Index width = config.embed_dim;
     patch_embed_ = nn::PatchEmbedding<S>("patch_embed", config.in_chans, config.patch_size, width, kPrefix);
     cls_token_ = nn::Parameter<S>::without_grad("cls_token", {1, 1, width}, false);
@@ -33,7 +36,7 @@ class Vision {
     norm_ = nn::LayerNorm<S>("norm", width);
     head_ = nn::Linear<S>("head", width, config.num_classes);
     set_form(parse_form(config.form, config.chunk_size));
-    initialise();
+    if (initial == Initial::drawn) initialise();
   }
 
   const VisionConfig& config() const { return config_; }
@@ -80,6 +83,7 @@ class Vision {
                Executor executor = {}) const {
     check_images(images.shape());
     require_shape<2>("vision", "logits", logits.shape(), {images.extent(0), config_.num_classes});
+    require_contiguous_rows("vision", "logits", logits);
     if (images.extent(0) == 0) return;
     const Index at_once = micro_batch(images.shape());
     scratch.activations.reserve(activation_bytes(images.shape()));
@@ -112,6 +116,7 @@ class Vision {
                      std::uint64_t seed = 0) {
     check_images(images.shape());
     require_shape<2>("vision", "logits", logits.shape(), {images.extent(0), config_.num_classes});
+    require_contiguous_rows("vision", "logits", logits);
     if (images.extent(0) < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
     for_each_parameter([](nn::Parameter<S>& p) { p.make_grad(); });
     tape_.reset();
@@ -139,6 +144,7 @@ class Vision {
     if (!tape_) throw ArgumentError("vision: backward was called without a forward_train before it");
     const VisionTape<S>& tape = *tape_;
     require_shape<2>("vision", "dlogits", dlogits.shape(), {tape.batch.samples, config_.num_classes});
+    require_contiguous_rows("vision", "dlogits", dlogits);
     head_.backward_weights(dlogits, tape.pooled, executor);
     head_.backward_input(dlogits, tape.dpooled, executor);
     pool_backward(tape, executor);
