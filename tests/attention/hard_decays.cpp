@@ -9,7 +9,17 @@ namespace {
 using namespace lion;
 using namespace lion::test;
 
+// The sanitizers look for other things than rounding, and take ten times as long.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LION_TEST_SANITIZED
+#endif
+#endif
+#if defined(LION_TEST_SANITIZED) || defined(__SANITIZE_ADDRESS__)
+constexpr Index kLength = 4096;
+#else
 constexpr Index kLength = 65536;
+#endif
 
 /// A few heads of positive features whose tokens have these log-decays.
 template <class LogDecay>
