@@ -15,6 +15,7 @@
 #include "lion/io/model.hpp"
 #include "lion/io/safetensors.hpp"
 #include "lion/io/safetensors_writer.hpp"
+#include "lion/model/vision.hpp"
 #include "lion/train/cross_entropy.hpp"
 #include "lion_vision/preprocess.hpp"
 

@@ -13,7 +13,7 @@ template <class A>
 void exponentials(A* x, Index n) {
   constexpr A horizon = static_cast<A>(mask::kHorizon<A>);
   Vector<A> values(x, n);
-  values = values.max(horizon).exp();
+  values = (values.max)(horizon).exp();
   flush_row(x, n, A(1.01) * std::exp(horizon));  // Eigen's vectors have no select: what was cut off is the smallest
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "lion/model/vision_config.hpp"
 #include "lion/nn/block.hpp"
 #include "lion/nn/patch_embedding.hpp"
 #include "lion/nn/position_embedding.hpp"
