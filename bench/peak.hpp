@@ -22,7 +22,6 @@ inline double multiply_add_chains(std::size_t rounds) {
     a = pmadd(a, factor, term), b = pmadd(b, factor, term), c = pmadd(c, factor, term), d = pmadd(d, factor, term);
     e = pmadd(e, factor, term), f = pmadd(f, factor, term), g = pmadd(g, factor, term), h = pmadd(h, factor, term);
     i = pmadd(i, factor, term), j = pmadd(j, factor, term), k = pmadd(k, factor, term), l = pmadd(l, factor, term);
-    benchmark::DoNotOptimize(a);
   }
   for (Packet x : {a, b, c, d, e, f, g, h, i, j, k, l}) benchmark::DoNotOptimize(x);
   return static_cast<double>(rounds) * 12 * 2 * static_cast<double>(width);
