@@ -84,7 +84,7 @@ class Executor {
 /// serially on its thread; calls from several threads take turns. The first exception of a body is rethrown.
 class ThreadPool {
  public:
-  /// `threads` in all, the calling one included; 0 takes the machine's.
+  /// `threads` in all, the calling one included; 0 takes the machine's. Returns when all of them run.
   explicit ThreadPool(Index threads = 0) {
     if (threads <= 0) threads = (std::max<Index>)(1, static_cast<Index>(std::thread::hardware_concurrency()));
     try {
@@ -93,6 +93,8 @@ class ThreadPool {
       stop();
       throw;
     }
+    // A thread allocates as it starts. A round waits for every thread, so none starts inside a caller's call.
+    parallel_for(threads, [](Index) {});
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
