@@ -88,6 +88,30 @@ TEST_CASE("dlogits is the derivative of the loss") {
   }
 }
 
+TEST_CASE("losses and gradients of micro-batches add up to those of their step, whatever their sizes and threads") {
+  constexpr Index kRows = 11, kClasses = 7;
+  const Tensor<float, 2> logits = random_logits<float>(kRows, kClasses, 5, 2);
+  const std::vector<Index> labels{0, 3, 6, 2, 2, 1, 5, 4, 0, 6, 3};
+  Tensor<float, 2> whole({kRows, kClasses}), parts({kRows, kClasses}), threaded({kRows, kClasses});
+  const double loss = cross_entropy<float>(logits.view(), labels, whole.view(), 0.1);
+  double sum = 0;
+  Index first = 0;
+  for (const Index n : {1, 7, 0, 3}) {  // one without a labelled row
+    const View<const float, 2> some(logits.view().at(first), {n, kClasses});
+    sum += cross_entropy<float>(some, std::span(labels).subspan(static_cast<std::size_t>(first), std::size_t(n)),
+                                View<float, 2>(parts.view().at(first), {n, kClasses}), 0.1, {}, kRows);
+    first += n;
+  }
+  REQUIRE(first == kRows);
+  REQUIRE(sum == Approx(loss).epsilon(1e-14));
+  lion::ThreadPool pool(3);
+  REQUIRE(cross_entropy<float>(logits.view(), labels, threaded.view(), 0.1, pool) == loss);
+  for (Index i = 0; i < kRows * kClasses; ++i) {
+    REQUIRE(parts.data()[i] == whole.data()[i]);
+    REQUIRE(threaded.data()[i] == whole.data()[i]);
+  }
+}
+
 TEST_CASE("cross_entropy says what is wrong and writes nothing") {
   Tensor<float, 2> logits({2, 3}), gradient({2, 3}), misshapen({2, 4}), empty({0, 3});
   gradient.fill(7);
@@ -104,6 +128,12 @@ TEST_CASE("cross_entropy says what is wrong and writes nothing") {
                                "cross_entropy: dlogits has shape [2,4], expected [2,3] to match logits");
   require_error<ArgumentError>(labelled({0, 1}, gradient.view(), 1.5),
                                "cross_entropy: label_smoothing is 1.500000, expected a value in [0, 1]");
+  require_error<ArgumentError>(
+      [&] {
+        const std::vector<Index> two{0, 1};
+        cross_entropy<float>(logits.view(), two, gradient.view(), 0, {}, 1);
+      },
+      "cross_entropy: rows is 1, expected 0 or at least the 2 rows of logits");
   require_error<ArgumentError>([&] { cross_entropy<float>(constant(empty), {}); },
                                "cross_entropy: logits has shape [0,3], expected at least one row and one class");
   for (Index i = 0; i < 6; ++i) REQUIRE(gradient.data()[i] == 7);

@@ -61,6 +61,30 @@ TEMPLATE_TEST_CASE("AdamW steps as torch does, decaying only what is to be decay
   REQUIRE(frozen.value(0) == S(1));
 }
 
+TEST_CASE("with a peak given, weight decay follows the schedule and not the learning rate's size") {
+  const AdamWOptions recipe = AdamWOptions::masked_language(4e-3);
+  REQUIRE(recipe.beta1 == 0.9);
+  REQUIRE(recipe.beta2 == 0.98);
+  REQUIRE(recipe.epsilon == 1e-6);
+  REQUIRE(recipe.weight_decay == 1e-5);
+  Parameter<double> a("a", {1}, true), b("b", {1}, false);
+  const std::array<Parameter<double>*, 2> list{&a, &b};
+  AdamWOptions options = recipe;
+  options.weight_decay = 0.25;
+  AdamW<double> optimiser(List<double>(list), options);
+  a.value(0) = b.value(0) = 8;  // gradients of 0: what moves is decay alone
+  optimiser.step(4e-3);         // at the peak: all of it
+  REQUIRE(a.value(0) == Approx(6).epsilon(1e-15));
+  optimiser.step(1e-3);  // at a quarter of the peak: a quarter of it
+  REQUIRE(a.value(0) == Approx(6 * (1 - 0.0625)).epsilon(1e-15));
+  REQUIRE(b.value(0) == 8);
+  const double before = a.value(0);
+  a.grad(0) = 3;  // the rest of the step is Adam's: m/√v of first moments 0.1·3/(1−0.9³), √(0.02·9/(1−0.98³))
+  optimiser.step(2e-3);
+  const double m = 0.3 / (1 - 0.729), v = 0.18 / (1 - 0.941192);
+  REQUIRE(a.value(0) == Approx(before * (1 - 0.125) - 2e-3 * m / (std::sqrt(v) + 1e-6)).epsilon(1e-13));
+}
+
 TEST_CASE("AdamW goes on from a saved state as if it had not stopped, with any executor") {
   const auto run = [](bool interrupted, lion::Executor executor) {
     Parameter<float> w("w", {5, 7}, true), u("u", {3}, false);
@@ -103,6 +127,8 @@ TEST_CASE("AdamW says which argument is wrong") {
                                "AdamW: epsilon is -1.000000, expected a finite value of at least 0");
   require_error<ArgumentError>(make({.weight_decay = -1}),
                                "AdamW: weight_decay is -1.000000, expected a finite value of at least 0");
+  require_error<ArgumentError>(make({.peak_learning_rate = -1}),
+                               "AdamW: peak_learning_rate is -1.000000, expected a finite value of at least 0");
   AdamW<float> optimiser{List<float>(list)};
   const auto restore = [&](Index steps, std::initializer_list<Index> sizes) {
     AdamWState<float> state;
@@ -159,6 +185,11 @@ TEST_CASE("schedules climb in equal steps to the peak, fall to the minimum and s
   check(Cosine(options), 0.1 + 0.7 * 0.75);  // (1 + cos 60°)/2
   REQUIRE(Cosine({.peak = 1, .total = 4})(0) == 1.0);
   REQUIRE(Linear({.peak = 1, .total = 4})(3) == 0.25);
+  const Linear text(ScheduleOptions::masked_language(0.5, 200));  // 12 steps up, down to 0.01
+  REQUIRE(text(11) == Approx(0.5 * 12 / 13).epsilon(1e-14));
+  REQUIRE(text(12) == 0.5);
+  REQUIRE(text(106) == Approx(0.255).epsilon(1e-14));
+  REQUIRE(text(200) == 0.01);
 }
 
 TEST_CASE("schedules say which argument is wrong") {

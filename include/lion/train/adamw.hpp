@@ -17,6 +17,23 @@ struct AdamWOptions {
   double beta2 = 0.999;        ///< in [0, 1)
   double epsilon = 1e-8;       ///< ≥ 0
   double weight_decay = 0.01;  ///< ≥ 0; only where a parameter's `decay` is set
+  /// ≥ 0; 0: a step decays by learning rate × weight_decay, as torch's AdamW does. Else the peak of the learning rate,
+  /// where a step decays by all of weight_decay: decay follows the schedule alone (DecoupledAdamW of MosaicBERT, whose
+  /// weight_decay is therefore as small as 1e-5).
+  double peak_learning_rate = 0;
+
+  /// The recipe of the paper's masked language models (math.md §8).
+  static AdamWOptions masked_language(double peak_learning_rate) { return {0.9, 0.98, 1e-6, 1e-5, peak_learning_rate}; }
+
+  /// f(name, value) for each option.
+  template <class F>
+  void for_each(F&& f) const {
+    f("beta1", beta1);
+    f("beta2", beta2);
+    f("epsilon", epsilon);
+    f("weight_decay", weight_decay);
+    f("peak_learning_rate", peak_learning_rate);
+  }
 };
 
 /// What AdamW remembers; write it beside the weights to go on later.
@@ -32,11 +49,14 @@ struct AdamWState {
 ///     w ← w − η·wd·w        m ← β1 m + (1−β1) g        v ← β2 v + (1−β2) g²
 ///     w ← w − η/(1−β1^t) · m / ( √v/√(1−β2^t) + ε )
 ///
-/// where wd is 0 for a parameter whose `decay` is off; a parameter that has no gradient (none was made) stays as it is.
-/// The parameters must outlive it.
+/// with η/peak instead of η in the decay if a peak is given (the paper's Algorithm 2, of which torch's is a variant).
+/// wd is 0 for a parameter whose `decay` is off; a parameter that has no gradient (none was made) stays as it is. The
+/// parameters must outlive it.
 template <Real S>
 class AdamW {
  public:
+  static constexpr const char* kName = "AdamW";
+
   explicit AdamW(std::span<nn::Parameter<S>* const> parameters, const AdamWOptions& options = {})
       : parameters_(parameters.begin(), parameters.end()), options_(options) {
     const auto fraction = [](const char* name, double beta) {
@@ -53,6 +73,7 @@ class AdamW {
     fraction("beta2", options.beta2);
     positive("epsilon", options.epsilon);
     positive("weight_decay", options.weight_decay);
+    positive("peak_learning_rate", options.peak_learning_rate);
     for (const nn::Parameter<S>* p : parameters_) {
       state_.first.emplace_back(Shape<1>{p->value.size()});
       state_.second.emplace_back(Shape<1>{p->value.size()});
@@ -64,7 +85,9 @@ class AdamW {
   void step(double learning_rate, Executor executor = {}) {
     ++state_.steps;
     const double t = static_cast<double>(state_.steps);
-    const Coefficients c{learning_rate, learning_rate / (1 - std::pow(options_.beta1, t)),
+    const double scheduled =
+        options_.peak_learning_rate > 0 ? learning_rate / options_.peak_learning_rate : learning_rate;
+    const Coefficients c{scheduled * options_.weight_decay, learning_rate / (1 - std::pow(options_.beta1, t)),
                          std::sqrt(1 - std::pow(options_.beta2, t))};
     executor.parallel_for(static_cast<Index>(parameters_.size()),
                           [&](Index i) { update(static_cast<std::size_t>(i), c); });
@@ -74,6 +97,8 @@ class AdamW {
     for (nn::Parameter<S>* p : parameters_) p->grad.fill(S(0));
   }
 
+  const std::vector<nn::Parameter<S>*>& parameters() const { return parameters_; }
+  const AdamWOptions& options() const { return options_; }
   const AdamWState<S>& state() const { return state_; }
 
   /// Goes on from a saved state; its shapes must be those of the parameters.
@@ -96,7 +121,7 @@ class AdamW {
 
  private:
   struct Coefficients {
-    double learning_rate, step, correction;
+    double decay, step, correction;
   };
 
   void update(std::size_t i, const Coefficients& c) {
@@ -106,7 +131,7 @@ class AdamW {
     S* m = state_.first[i].data();
     S* v = state_.second[i].data();
     const S* g = p.grad.data();
-    const S keep = static_cast<S>(1 - (p.decay ? c.learning_rate * options_.weight_decay : 0));
+    const S keep = static_cast<S>(1 - (p.decay ? c.decay : 0));
     const S b1 = static_cast<S>(options_.beta1), a1 = static_cast<S>(1 - options_.beta1);
     const S b2 = static_cast<S>(options_.beta2), a2 = static_cast<S>(1 - options_.beta2);
     const S step = static_cast<S>(c.step), correction = static_cast<S>(1 / c.correction);

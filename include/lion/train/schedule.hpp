@@ -17,6 +17,12 @@ struct ScheduleOptions {
   Index total = 1;     ///< steps in all, ≥ 1
   Index warmup = 0;    ///< steps of linear warm-up, in [0, total]
   double minimum = 0;  ///< in [0, peak]
+
+  /// The recipe of the paper's masked language models, for `Linear` (math.md §8): warm-up over 6 % of the steps, then
+  /// down to 2 % of the peak.
+  static ScheduleOptions masked_language(double peak, Index total) {
+    return {.peak = peak, .total = total, .warmup = total * 6 / 100, .minimum = peak * 0.02};
+  }
 };
 
 namespace detail {
