@@ -1,19 +1,13 @@
 #pragma once
 /// What a vision model is made of, and its reading from and writing to a file's metadata.
 
-#include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <string>
 
-#include "lion/visit.hpp"
+#include "lion/model/metadata.hpp"
 
 namespace lion::model {
-
-/// Names to values, as in the header of a safetensors file. Booleans are True or False.
-using Metadata = std::map<std::string, std::string, std::less<>>;
 
 /// The model of math.md §6. Keys of metadata have the names of the members.
 struct VisionConfig {
@@ -45,6 +39,28 @@ struct VisionConfig {
   /// Throws ArgumentError that names the key.
   void check() const;
 
+  /// f(key, member, required) for each key.
+  template <class Config, class F>
+  static void for_each_key(Config& config, F&& f) {
+    f("image_size", config.image_size, true);
+    f("patch_size", config.patch_size, true);
+    f("in_chans", config.in_chans, false);
+    f("embed_dim", config.embed_dim, true);
+    f("num_heads", config.num_heads, true);
+    f("depth", config.depth, true);
+    f("num_classes", config.num_classes, true);
+    f("mask_type", config.mask_type, true);
+    f("order", config.order, false);
+    f("pos_emb", config.pos_emb, false);
+    f("cls_tok", config.cls_tok, false);
+    f("mlp_ratio", config.mlp_ratio, false);
+    f("drop_path", config.drop_path, false);
+    f("dropout", config.dropout, false);
+    f("form", config.form, false);
+    f("chunk_size", config.chunk_size, false);
+    f("seed", config.seed, false);
+  }
+
  private:
   static VisionConfig sized(Index width, Index heads) {
     VisionConfig config;
@@ -54,120 +70,41 @@ struct VisionConfig {
   }
 };
 
-namespace detail {
-
-[[noreturn]] inline void bad_config(const std::string& key, const std::string& value, const std::string& expected) {
-  throw ArgumentError("vision: " + key + " is " + value + ", expected " + expected);
-}
-
-inline void read_value(const std::string& key, const std::string& text, Index& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) bad_config(key, "'" + text + "'", "a whole number");
-}
-inline void read_value(const std::string& key, const std::string& text, std::uint64_t& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    bad_config(key, "'" + text + "'", "a whole number of at least 0");
-  }
-}
-inline void read_value(const std::string& key, const std::string& text, double& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) bad_config(key, "'" + text + "'", "a number");
-}
-inline void read_value(const std::string& key, const std::string& text, bool& value) {
-  if (text != "True" && text != "False") bad_config(key, "'" + text + "'", "True or False");
-  value = text == "True";
-}
-inline void read_value(const std::string&, const std::string& text, std::string& value) { value = text; }
-
-inline std::string written(Index value) { return std::to_string(value); }
-inline std::string written(std::uint64_t value) { return std::to_string(value); }
-inline std::string written(bool value) { return value ? "True" : "False"; }
-inline std::string written(const std::string& value) { return value; }
-inline std::string written(double value) {
-  char text[32];
-  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);  // shortest that reads back the same
-}
-
-/// f(key, member, required) for each key.
-template <class Config, class F>
-void for_each_key(Config& config, F&& f) {
-  f("image_size", config.image_size, true);
-  f("patch_size", config.patch_size, true);
-  f("in_chans", config.in_chans, false);
-  f("embed_dim", config.embed_dim, true);
-  f("num_heads", config.num_heads, true);
-  f("depth", config.depth, true);
-  f("num_classes", config.num_classes, true);
-  f("mask_type", config.mask_type, true);
-  f("order", config.order, false);
-  f("pos_emb", config.pos_emb, false);
-  f("cls_tok", config.cls_tok, false);
-  f("mlp_ratio", config.mlp_ratio, false);
-  f("drop_path", config.drop_path, false);
-  f("dropout", config.dropout, false);
-  f("form", config.form, false);
-  f("chunk_size", config.chunk_size, false);
-  f("seed", config.seed, false);
-}
-
-}  // namespace detail
-
 inline void VisionConfig::check() const {
-  const auto positive = [](const char* key, Index value) {
-    if (value < 1) detail::bad_config(key, std::to_string(value), "at least 1");
-  };
-  positive("image_size", image_size);
-  positive("patch_size", patch_size);
-  positive("in_chans", in_chans);
-  positive("embed_dim", embed_dim);
-  positive("num_heads", num_heads);
-  positive("depth", depth);
-  positive("num_classes", num_classes);
+  constexpr const char* kModel = "vision";
+  detail::require_positive(kModel, "image_size", image_size);
+  detail::require_positive(kModel, "patch_size", patch_size);
+  detail::require_positive(kModel, "in_chans", in_chans);
+  detail::require_positive(kModel, "embed_dim", embed_dim);
+  detail::require_positive(kModel, "num_heads", num_heads);
+  detail::require_positive(kModel, "depth", depth);
+  detail::require_positive(kModel, "num_classes", num_classes);
   if (image_size % patch_size != 0) {
-    detail::bad_config("image_size", std::to_string(image_size),
-                       "a multiple of patch_size " + detail::written(patch_size));
+    detail::bad_config(kModel, "image_size", std::to_string(image_size),
+                       "a multiple of patch_size " + std::to_string(patch_size));
   }
-  if (embed_dim % num_heads != 0) {
-    detail::bad_config("num_heads", std::to_string(num_heads), "a divisor of embed_dim " + detail::written(embed_dim));
-  }
-  if (mask_type != "linear" && mask_type != "decay" && mask_type != "selective" && mask_type != "softmax") {
-    detail::bad_config("mask_type", "'" + mask_type + "'", "one of linear, decay, selective, softmax");
-  }
-  if (order != "row_major" && order != "s_curve") {
-    detail::bad_config("order", "'" + order + "'", "one of row_major, s_curve");
-  }
-  if (form != "full" && form != "rnn" && form != "chunk" && form != "auto") {
-    detail::bad_config("form", "'" + form + "'", "one of full, rnn, chunk, auto");
-  }
-  positive("chunk_size", chunk_size);
+  detail::require_divisor(kModel, "num_heads", num_heads, "embed_dim", embed_dim);
+  detail::require_one_of(kModel, "mask_type", mask_type, {"linear", "decay", "selective", "softmax"});
+  detail::require_one_of(kModel, "order", order, {"row_major", "s_curve"});
+  detail::require_form(kModel, form, chunk_size);
   if (!std::isfinite(mlp_ratio) || hidden() < 1) {
-    detail::bad_config("mlp_ratio", detail::written(mlp_ratio), "a number that gives a hidden width of at least 1");
+    detail::bad_config(kModel, "mlp_ratio", detail::written(mlp_ratio),
+                       "a number that gives a hidden width of at least 1");
   }
-  for (const auto& [key, rate] : {std::pair("drop_path", drop_path), std::pair("dropout", dropout)}) {
-    if (!(rate >= 0 && rate < 1)) detail::bad_config(key, detail::written(rate), "a value in [0, 1)");
-  }
+  detail::require_rate(kModel, "drop_path", drop_path);
+  detail::require_rate(kModel, "dropout", dropout);
 }
 
 /// The configuration that a file's metadata describes. Keys that are not of a model are passed over. Throws
 /// ArgumentError that names a key that is missing or has a wrong value.
 inline VisionConfig vision_config_from(const Metadata& metadata) {
-  if (const auto kind = metadata.find("kind"); kind != metadata.end() && kind->second != "vision") {
-    detail::bad_config("kind", "'" + kind->second + "'", "vision");
-  }
+  detail::require_kind("vision", metadata, "vision");
   VisionConfig config;
   config.pos_emb = config.cls_tok = false;  // what a file does not say it does not have
-  detail::for_each_key(config, [&](const char* key, auto& member, bool required) {
-    const auto at = metadata.find(key);
-    if (at != metadata.end()) {
-      detail::read_value(key, at->second, member);
-    } else if (required) {
-      throw ArgumentError(std::string("vision: ") + key + " is missing from the metadata");
-    }
-  });
+  detail::read_config("vision", metadata, config);
   if (const auto at = metadata.find("distilled"); at != metadata.end()) {
     bool distilled = false;
-    detail::read_value("distilled", at->second, distilled);
+    detail::read_value("vision", "distilled", at->second, distilled);
     if (distilled) {
       throw UnavailableError("vision: distilled is True, but models with a distillation token are not in this version");
     }
@@ -179,8 +116,7 @@ inline VisionConfig vision_config_from(const Metadata& metadata) {
 /// The metadata of a model's file; `vision_config_from` reads it back.
 inline Metadata to_metadata(const VisionConfig& config) {
   Metadata metadata{{"kind", "vision"}, {"distilled", "False"}};
-  detail::for_each_key(config,
-                       [&](const char* key, const auto& member, bool) { metadata[key] = detail::written(member); });
+  detail::write_config(config, metadata);
   return metadata;
 }
 

@@ -1,0 +1,111 @@
+#pragma once
+/// What a masked language model is made of, and its reading from and writing to a file's metadata.
+
+#include <cstdint>
+#include <string>
+
+#include "lion/model/metadata.hpp"
+
+namespace lion::model {
+
+/// The model of math.md §7. Keys of metadata have the names of the members, but `position_embedding` says none or
+/// absolute.
+struct MaskedLanguageConfig {
+  Index vocab_size = 30522;
+  Index hidden_size = 768;
+  Index num_attention_heads = 12;
+  Index num_hidden_layers = 12;
+  Index intermediate_size = 3072;       ///< hidden width of the MLPs
+  Index max_position_embeddings = 512;  ///< of models with positions: the longest sequence
+  Index type_vocab_size = 2;            ///< segments; every token is of the first
+  std::string mask_type = "selective";  ///< linear, decay, selective (LION), or softmax (BERT)
+  bool position_embeddings = false;     ///< learned absolute positions
+  bool layer_norm_after = false;        ///< a LayerNorm between the attention and its output projection
+  double layer_norm_eps = 1e-12;        ///< of all other norms
+  double hidden_dropout_prob = 0;       ///< in training: of the embeddings and of both branches of a block
+  std::string form = "auto";            ///< full, rnn, chunk, auto
+  Index chunk_size = 64;                ///< of form chunk
+  std::uint64_t seed = 0;               ///< of the initial weights
+
+  /// 110 M parameters, 12 blocks; with the positions and norms that the paper gives to models of this mask.
+  static MaskedLanguageConfig base_size(const std::string& mask_type = "selective") {
+    MaskedLanguageConfig config;
+    config.mask_type = mask_type;
+    config.position_embeddings = mask_type == "linear" || mask_type == "softmax";
+    config.layer_norm_after = mask_type == "linear";
+    return config;
+  }
+
+  /// 334 M parameters, 24 blocks.
+  static MaskedLanguageConfig large_size(const std::string& mask_type = "selective") {
+    MaskedLanguageConfig config = base_size(mask_type);
+    config.hidden_size = 1024;
+    config.num_attention_heads = 16;
+    config.num_hidden_layers = 24;
+    config.intermediate_size = 4096;
+    return config;
+  }
+
+  /// Throws ArgumentError that names the key.
+  void check() const;
+
+  /// f(key, member, required) for each key but position_embedding.
+  template <class Config, class F>
+  static void for_each_key(Config& config, F&& f) {
+    f("vocab_size", config.vocab_size, true);
+    f("hidden_size", config.hidden_size, true);
+    f("num_attention_heads", config.num_attention_heads, true);
+    f("num_hidden_layers", config.num_hidden_layers, true);
+    f("intermediate_size", config.intermediate_size, true);
+    f("max_position_embeddings", config.max_position_embeddings, false);
+    f("type_vocab_size", config.type_vocab_size, false);
+    f("mask_type", config.mask_type, true);
+    f("layer_norm_after", config.layer_norm_after, false);
+    f("layer_norm_eps", config.layer_norm_eps, false);
+    f("hidden_dropout_prob", config.hidden_dropout_prob, false);
+    f("form", config.form, false);
+    f("chunk_size", config.chunk_size, false);
+    f("seed", config.seed, false);
+  }
+};
+
+inline void MaskedLanguageConfig::check() const {
+  constexpr const char* kModel = "masked_language";
+  detail::require_positive(kModel, "vocab_size", vocab_size);
+  detail::require_positive(kModel, "hidden_size", hidden_size);
+  detail::require_positive(kModel, "num_attention_heads", num_attention_heads);
+  detail::require_positive(kModel, "num_hidden_layers", num_hidden_layers);
+  detail::require_positive(kModel, "intermediate_size", intermediate_size);
+  detail::require_positive(kModel, "max_position_embeddings", max_position_embeddings);
+  detail::require_positive(kModel, "type_vocab_size", type_vocab_size);
+  detail::require_divisor(kModel, "num_attention_heads", num_attention_heads, "hidden_size", hidden_size);
+  detail::require_one_of(kModel, "mask_type", mask_type, {"linear", "decay", "selective", "softmax"});
+  if (!(layer_norm_eps > 0)) {
+    detail::bad_config(kModel, "layer_norm_eps", detail::written(layer_norm_eps), "a number above 0");
+  }
+  detail::require_rate(kModel, "hidden_dropout_prob", hidden_dropout_prob);
+  detail::require_form(kModel, form, chunk_size);
+}
+
+/// The configuration that a file's metadata describes. Keys that are not of a model are passed over. Throws
+/// ArgumentError that names a key that is missing or has a wrong value.
+inline MaskedLanguageConfig masked_language_config_from(const Metadata& metadata) {
+  detail::require_kind("masked_language", metadata, "mlm");
+  MaskedLanguageConfig config;
+  detail::read_config("masked_language", metadata, config);
+  if (const auto at = metadata.find("position_embedding"); at != metadata.end()) {
+    detail::require_one_of("masked_language", "position_embedding", at->second, {"none", "absolute"});
+    config.position_embeddings = at->second == "absolute";
+  }
+  config.check();
+  return config;
+}
+
+/// The metadata of a model's file; `masked_language_config_from` reads it back.
+inline Metadata to_metadata(const MaskedLanguageConfig& config) {
+  Metadata metadata{{"kind", "mlm"}, {"position_embedding", config.position_embeddings ? "absolute" : "none"}};
+  detail::write_config(config, metadata);
+  return metadata;
+}
+
+}  // namespace lion::model
