@@ -7,5 +7,8 @@
 #include "lion/train/clip.hpp"
 #include "lion/train/cross_entropy.hpp"
 #include "lion/train/digits.hpp"
+#include "lion/train/masking.hpp"
+#include "lion/train/packing.hpp"
 #include "lion/train/random.hpp"
 #include "lion/train/schedule.hpp"
+#include "lion/train/text_collator.hpp"
