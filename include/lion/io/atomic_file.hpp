@@ -2,12 +2,14 @@
 /// Files that are there whole or not at all.
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -88,5 +90,24 @@ class AtomicFile {
   int file_ = -1;
   bool committed_ = false;
 };
+
+/// Removes what processes that were killed while they wrote this file left beside it. Call it on the machine that
+/// writes the file: a process of another one seems to be gone.
+inline void remove_abandoned_files(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::path resolved = std::filesystem::canonical(path, error), target = error ? path : resolved;
+  const std::string begin = target.filename().string() + ".", end = ".tmp";
+  const std::filesystem::path directory = target.has_parent_path() ? target.parent_path() : ".";
+  for (std::filesystem::directory_iterator entry(directory, error), none; !error && entry != none;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() <= begin.size() + end.size() || !name.starts_with(begin) || !name.ends_with(end)) continue;
+    const char *first = name.data() + begin.size(), *last = name.data() + name.size() - end.size();
+    int process = 0;
+    const auto [dash, number] = std::from_chars(first, last, process);
+    if (number != std::errc() || process < 1 || dash == last || *dash != '-') continue;
+    if (::kill(process, 0) != 0 && errno == ESRCH) ::unlink(entry->path().c_str());
+  }
+}
 
 }  // namespace lion::io

@@ -54,13 +54,10 @@ inline Index count_of(std::span<const Index> shape) {
 
 }  // namespace detail
 
-/// Fills every slot from the tensor of its name (several may share one), stored in any floating-point type. If tensors
-/// are missing, unexpected, of another shape or of another kind of type, throws one FileError that lists all of them by
-/// name (the missing first, then the unexpected, then the misshapen with their shape and the expected one, then the
-/// mistyped), and writes nothing.
+/// What keeps `load_parameters` from filling the slots, as it says it; empty if nothing does.
 template <Scalar T>
-void load_parameters(const SafetensorsFile& file, std::span<const TensorSlot<T>> slots,
-                     const LoadOptions& options = {}) {
+std::string parameter_mismatches(const SafetensorsFile& file, std::span<const TensorSlot<T>> slots,
+                                 const LoadOptions& options = {}) {
   std::vector<std::string> missing, unexpected, misshapen, mistyped;
   std::set<std::string_view> known(options.ignored.begin(), options.ignored.end());
   for (const TensorSlot<T>& slot : slots) {
@@ -86,9 +83,19 @@ void load_parameters(const SafetensorsFile& file, std::span<const TensorSlot<T>>
   detail::append_list(message, "unexpected tensors", std::move(unexpected));
   detail::append_list(message, "misshapen tensors", std::move(misshapen));
   detail::append_list(message, "mistyped tensors", std::move(mistyped));
-  if (!message.empty())
-    throw FileError("load_parameters: " + file.name() + (file.name().empty() ? "" : ": ") + message);
+  return message;
+}
 
+/// Fills every slot from the tensor of its name (several may share one), stored in any floating-point type. If tensors
+/// are missing, unexpected, of another shape or of another kind of type, throws one FileError that lists all of them by
+/// name (the missing first, then the unexpected, then the misshapen with their shape and the expected one, then the
+/// mistyped), and writes nothing.
+template <Scalar T>
+void load_parameters(const SafetensorsFile& file, std::span<const TensorSlot<T>> slots,
+                     const LoadOptions& options = {}) {
+  if (const std::string message = parameter_mismatches(file, slots, options); !message.empty()) {
+    throw FileError("load_parameters: " + file.name() + (file.name().empty() ? "" : ": ") + message);
+  }
   for (const TensorSlot<T>& slot : slots) {
     if (const TensorInfo* tensor = file.find(slot.name)) {
       convert(tensor->dtype, tensor->bytes.data(), slot.data, tensor->size());
