@@ -6,7 +6,8 @@
 
 namespace lion::nn {
 
-/// Tokens x [N,I] to y [N,O], with `weight` [O,I] and `bias` [O]. Rows of x and y may lie apart.
+/// Tokens x [N,I] to y [N,O], with `weight` [O,I] and, unless made without one, `bias` [O]. Rows of x and y may lie
+/// apart.
 template <Real S>
 class Linear {
  public:
@@ -18,6 +19,13 @@ class Linear {
         bias(Parameter<S>::without_grad(name + ".bias", {out}, false)),
         in_(in),
         out_(out) {}
+
+  /// The same without a bias.
+  static Linear without_bias(const std::string& name, Index in, Index out) {
+    Linear linear(name, in, out);
+    linear.bias = {};
+    return linear;
+  }
 
   Index in() const { return in_; }
   Index out() const { return out_; }
@@ -50,11 +58,11 @@ class Linear {
   template <class F>
   void for_each_parameter(F&& f) {
     f(weight);
-    f(bias);
+    if (bias.size() > 0) f(bias);
   }
 
   Parameter<S> weight;  ///< [O,I]
-  Parameter<S> bias;    ///< [O]
+  Parameter<S> bias;    ///< [O], or empty
 
  private:
   Index in_ = 0, out_ = 0;

@@ -11,10 +11,13 @@
 
 namespace lion::nn {
 
-/// B sequences of L tokens, and the orders in which masks walk over them (none: as they lie).
+/// B rows of L tokens, the orders in which masks walk over them (none: as they lie), which of them are padding, and
+/// where a row is cut into sequences: key_mask and cu_seqlens as in AttentionInputs.
 struct TokenBatch {
   Index samples = 0, length = 0;
   std::span<const std::span<const Index>> orders{};
+  View<const bool, 2> key_mask{};
+  std::span<const Index> cu_seqlens{};
 
   Index tokens() const { return samples * length; }
 };
