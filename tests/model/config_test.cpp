@@ -61,6 +61,7 @@ TEST_CASE("wrong values are named") {
   refused("depth", "2.5", "depth is '2.5', expected a whole number");
   refused("depth", "0", "depth is 0, expected at least 1");
   refused("pos_emb", "true", "pos_emb is 'true', expected True or False");
+  refused("distilled", "yes", "distilled is 'yes', expected True or False");
   refused("mlp_ratio", "wide", "mlp_ratio is 'wide', expected a number");
   refused("mlp_ratio", "0.01", "mlp_ratio is 0.01, expected a number that gives a hidden width of at least 1");
   refused("num_heads", "5", "num_heads is 5, expected a divisor of embed_dim 24");
@@ -75,10 +76,13 @@ TEST_CASE("wrong values are named") {
   refused("mlp_ratio", "nan", "mlp_ratio is nan, expected a number that gives a hidden width of at least 1");
 }
 
-TEST_CASE("a distillation token is for a later version") {
+TEST_CASE("a distilled model has two tokens before the patches and two classifiers") {
   Metadata metadata = small();
+  REQUIRE(model::vision_config_from(metadata).prefix() == 1);
+  REQUIRE(model::vision_config_from(metadata).classifiers() == 1);
   metadata["distilled"] = "True";
-  require_error<UnavailableError>(
-      [&] { model::vision_config_from(metadata); },
-      "vision: distilled is True, but models with a distillation token are not in this version");
+  const model::VisionConfig config = model::vision_config_from(metadata);
+  REQUIRE(config.prefix() == 2);
+  REQUIRE(config.classifiers() == 2);
+  REQUIRE(model::to_metadata(config).at("distilled") == "True");
 }

@@ -1,8 +1,9 @@
 #pragma once
-/// The vision model of math.md §6: LION under any mask and order, or a softmax ViT, in one skeleton.
+/// The vision model of math.md §6: LION under any mask and order, or a softmax ViT, in one skeleton; distilled (DeiT)
+/// if asked.
 
 #include "lion/model/vision_config.hpp"
-#include "lion/model/vision_layout.hpp"
+#include "lion/model/vision_head.hpp"
 #include "lion/nn/scratch.hpp"
 
 namespace lion::model {
@@ -18,23 +19,23 @@ enum class Initial { drawn, zero };
 template <Real S>
 class Vision {
  public:
-  static constexpr Index kPrefix = 1;  ///< class token
-
   /// With initial weights, if they are to be drawn, from config.seed: truncated normal of deviation 0.02, patch
   /// embedding uniform, decays spread over the heads, biases 0. Throws ArgumentError if the configuration is wrong.
   explicit Vision(const VisionConfig& config, Initial initial = Initial::drawn) : config_((config.check(), config)) {
     const Index width = config.embed_dim;
-    patch_embed_ = nn::PatchEmbedding<S>("patch_embed", config.in_chans, config.patch_size, width, kPrefix);
-    cls_token_ = nn::Parameter<S>::without_grad("cls_token", {1, 1, width}, false);
+    patch_embed_ = nn::PatchEmbedding<S>("patch_embed", config.in_chans, config.patch_size, width, config.prefix());
+    for (const char* name : {"cls_token", "dist_token"}) {
+      if (static_cast<Index>(prefix_.size()) == config.prefix()) break;
+      prefix_.push_back(nn::Parameter<S>::without_grad(name, {1, 1, width}, false));
+    }
     if (config.pos_emb) {
-      positions_ = nn::PositionEmbedding<S>("pos_embed", config.image_size / config.patch_size, width, kPrefix);
+      positions_ = nn::PositionEmbedding<S>("pos_embed", config.image_size / config.patch_size, width, config.prefix());
     }
     for (Index i = 0; i < config.depth; ++i) {
       blocks_.emplace_back("blocks." + std::to_string(i), width, config.num_heads, config.hidden(), config.mask_type,
-                           kPrefix, config.orders());
+                           config.prefix(), config.orders());
     }
-    norm_ = nn::LayerNorm<S>("norm", width);
-    head_ = nn::Linear<S>("head", width, config.num_classes);
+    head_ = VisionHead<S>(config);
     set_form(parse_form(config.form, config.chunk_size));
     if (initial == Initial::drawn) initialise();
   }
@@ -117,49 +118,40 @@ class Vision {
     check_images(images.shape());
     require_shape<2>("vision", "logits", logits.shape(), {images.extent(0), config_.num_classes});
     require_contiguous_rows("vision", "logits", logits);
-    if (images.extent(0) < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
-    for_each_parameter([](nn::Parameter<S>& p) { p.make_grad(); });
-    tape_.reset();
-    tape_memory_.reserve(layout_bytes<VisionTape<S>>(images.extent(0), images.shape()));
-    Arena arena = tape_memory_.arena();
-    tape_ = std::make_unique<VisionTape<S>>(*this, images.extent(0), patch_embed_.rows(images.shape()),
-                                            patch_embed_.cols(images.shape()), arena);
-    seed_ = seed;
-    const VisionTape<S>& tape = *tape_;
-    const View<S, 2>& first = tape.blocks.front().x;
-    const S* positions = tape.positions ? tape.positions->values(positions_) : nullptr;
-    embed(images, tape.unfolded, positions, tape.batch.length, first, executor);
-    nn::dropout(first, config_.dropout, embedding_random(), executor);
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      blocks_[i].forward_train(i + 1 < blocks_.size() ? tape.blocks[i + 1].x : tape.x, tape.blocks[i], tape.buffers,
-                               tape.batch, noise(i), scratch_.attention, executor);
-    }
-    pool(tape.x, tape.buffers.z, tape.batch, tape.pooled, executor, statistics(tape));
-    head_.forward(tape.pooled, logits, executor);
+    train_blocks(images, executor, seed);
+    head_.forward(tape_->pooled, tape_->batch, logits, executor);
   }
 
-  /// Adds to every weight's `grad` the gradient of the last `forward_train`, given dlogits [B,num_classes]. Once per
-  /// forward_train. Throws ArgumentError if there was none.
+  /// The same with each head's own logits, [classifiers,B,num_classes] (config().classifiers()): of the class, then, if
+  /// distilled, of the teacher's class.
+  void forward_train(const View<const S, 4>& images, const View<S, 3>& logits, Executor executor = {},
+                     std::uint64_t seed = 0) {
+    check_images(images.shape());
+    require_shape<3>("vision", "logits", logits.shape(),
+                     {config_.classifiers(), images.extent(0), config_.num_classes});
+    require_contiguous_rows("vision", "logits", logits);
+    train_blocks(images, executor, seed);
+    head_.forward(tape_->pooled, tape_->batch, logits, executor);
+  }
+
+  /// Adds to every weight's `grad` the gradient of the last `forward_train`, given dlogits [B,num_classes] of its
+  /// logits, the mean over the heads. Once per forward_train. Throws ArgumentError if there was none.
   void backward(const View<const S, 2>& dlogits, Executor executor = {}) {
-    if (!tape_) throw ArgumentError("vision: backward was called without a forward_train before it");
-    const VisionTape<S>& tape = *tape_;
-    require_shape<2>("vision", "dlogits", dlogits.shape(), {tape.batch.samples, config_.num_classes});
+    require_tape();
+    require_shape<2>("vision", "dlogits", dlogits.shape(), {tape_->batch.samples, config_.num_classes});
     require_contiguous_rows("vision", "dlogits", dlogits);
-    head_.backward_weights(dlogits, tape.pooled, executor);
-    head_.backward_input(dlogits, tape.dpooled, executor);
-    pool_backward(tape, executor);
-    for (std::size_t i = blocks_.size(); i-- > 0;) {
-      blocks_[i].backward(tape.dx, tape.blocks[i], tape.buffers, tape.batch, noise(i), scratch_.attention, executor);
-    }
-    nn::dropout(tape.dx, config_.dropout, embedding_random(), executor);
-    if (tape.positions) tape.positions->backward(positions_, tape.dx, executor);
-    for (Index b = 0; b < tape.batch.samples; ++b) {
-      Row first(tape.dx.at(b * tape.batch.length), config_.embed_dim);
-      Row(cls_token_.grad.data(), config_.embed_dim) += first;
-      first.setZero();  // the patch embedding made none of it
-    }
-    patch_embed_.backward(tape.dx, tape.unfolded, executor);
-    tape_.reset();
+    head_.backward(dlogits, *tape_, executor);
+    backward_blocks(executor);
+  }
+
+  /// The same given dlogits [classifiers,B,num_classes] of each head's own.
+  void backward(const View<const S, 3>& dlogits, Executor executor = {}) {
+    require_tape();
+    require_shape<3>("vision", "dlogits", dlogits.shape(),
+                     {config_.classifiers(), tape_->batch.samples, config_.num_classes});
+    require_contiguous_rows("vision", "dlogits", dlogits);
+    head_.backward(dlogits, *tape_, executor);
+    backward_blocks(executor);
   }
 
   /// Every gradient becomes 0; makes them if there are none.
@@ -178,17 +170,18 @@ class Vision {
 
   template <class F>
   void for_each_parameter(F&& f) {
-    f(cls_token_);
+    f(prefix_.front());
     if (config_.pos_emb) positions_.for_each_parameter(f);
+    for (std::size_t i = 1; i < prefix_.size(); ++i) f(prefix_[i]);
     patch_embed_.for_each_parameter(f);
     for (nn::Block<S>& block : blocks_) block.for_each_parameter(f);
-    norm_.for_each_parameter(f);
     head_.for_each_parameter(f);
   }
 
   void initialise() {
     const nn::PlacedRandom random(config_.seed, 0);
-    nn::truncated_normal(cls_token_, 0.02, random.stream(0));
+    nn::truncated_normal(prefix_.front(), 0.02, random.stream(0));
+    if (config_.distilled) nn::truncated_normal(prefix_.back(), 0.02, random.stream(0).stream(1));
     if (config_.pos_emb) positions_.initialise(random.stream(1));
     patch_embed_.initialise(random.stream(2));
     head_.initialise(random.stream(3));
@@ -209,13 +202,14 @@ class Vision {
     return counting.used() + kAlignment;  // borrowed memory may begin anywhere
   }
 
-  /// x [N,C]: patches, class token, positions.
+  /// x [N,C]: patches, prefix tokens, positions.
   void embed(const View<const S, 4>& images, const View<S, 2>& unfolded, const S* positions, Index length,
              const View<S, 2>& x, const Executor& executor) const {
     patch_embed_.unfold(images, unfolded, executor);
     patch_embed_.forward(unfolded, x, executor);
     for (Index b = 0; b < images.extent(0); ++b) {
-      std::copy_n(cls_token_.value.data(), config_.embed_dim, x.at(b * length));
+      S* row = x.at(b * length);
+      for (const nn::Parameter<S>& token : prefix_) row = std::copy_n(token.value.data(), config_.embed_dim, row);
     }
     if (positions) nn::PositionEmbedding<S>::add(positions, length, x, executor);
   }
@@ -230,51 +224,55 @@ class Vision {
           executor);
     const nn::BlockBuffers<S> shared{z, buffers.wide, buffers.log_lambda};
     for (const nn::Block<S>& block : blocks_) block.forward(x, shared, batch, workspace, executor);
-    const View<S, 2> pooled(buffers.pooled.data(), {samples, config_.embed_dim});
-    pool(x, z, batch, pooled, executor, {});
-    head_.forward(pooled, logits, executor);
+    head_.pool(x, z, batch, buffers.pooled, executor);
+    head_.forward(buffers.pooled, batch, logits, executor);
   }
 
-  /// The first token of each sample, as rows that lie L apart.
-  template <class T>
-  View<T, 2> first_tokens(const View<T, 2>& x, const nn::TokenBatch& batch) const {
-    return View<T, 2>(x.data(), {batch.samples, config_.embed_dim}, {batch.length * config_.embed_dim, 1});
-  }
-
-  View<S, 2> statistics(const VisionTape<S>& tape) const {
-    return config_.cls_tok ? View<S, 2>(tape.statistics.data(), {tape.batch.samples, 2}) : tape.statistics;
-  }
-
-  /// pooled [B,C]: the class token of norm(x), or the mean over its tokens; z [N,C] is scratch.
-  void pool(const View<const S, 2>& x, const View<S, 2>& z, const nn::TokenBatch& batch, const View<S, 2>& pooled,
-            const Executor& executor, const View<S, 2>& statistics) const {
-    if (config_.cls_tok) return norm_.forward(first_tokens(x, batch), pooled, executor, statistics);
-    norm_.forward(x, z, executor, statistics);
-    nn::detail::for_each_block(batch.samples, 1, executor, [&](Index b, Index) {
-      Row sum(pooled.at(b), config_.embed_dim);
-      sum.setZero();
-      for (Index t = 0; t < batch.length; ++t) sum += Row(z.at(b * batch.length + t), config_.embed_dim);
-      sum *= S(1) / static_cast<S>(batch.length);
-    });
-  }
-
-  /// tape.dx [N,C] from tape.dpooled [B,C].
-  void pool_backward(const VisionTape<S>& tape, const Executor& executor) {
-    const nn::TokenBatch& batch = tape.batch;
-    nn::detail::for_each_block(batch.tokens(), nn::kRowBlock, executor, [&](Index first, Index n) {
-      Row(tape.dx.at(first), n * config_.embed_dim).setZero();
-      if (config_.cls_tok) return;
-      for (Index t = first; t < first + n; ++t) {
-        Row(tape.buffers.dz.at(t), config_.embed_dim) =
-            Row(tape.dpooled.at(t / batch.length), config_.embed_dim) / static_cast<S>(batch.length);
-      }
-    });
-    if (config_.cls_tok) {
-      norm_.backward(tape.dpooled, first_tokens<const S>(tape.x, batch), statistics(tape), first_tokens(tape.dx, batch),
-                     tape.buffers.norm, executor);
-    } else {
-      norm_.backward(tape.buffers.dz, tape.x, tape.statistics, tape.dx, tape.buffers.norm, executor);
+  /// Everything but the heads: fills a new tape, up to what they read.
+  void train_blocks(const View<const S, 4>& images, const Executor& executor, std::uint64_t seed) {
+    if (images.extent(0) < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
+    for_each_parameter([](nn::Parameter<S>& p) { p.make_grad(); });
+    tape_.reset();
+    tape_memory_.reserve(layout_bytes<VisionTape<S>>(images.extent(0), images.shape()));
+    Arena arena = tape_memory_.arena();
+    tape_ = std::make_unique<VisionTape<S>>(*this, images.extent(0), patch_embed_.rows(images.shape()),
+                                            patch_embed_.cols(images.shape()), arena);
+    seed_ = seed;
+    const VisionTape<S>& tape = *tape_;
+    const View<S, 2>& first = tape.blocks.front().x;
+    const S* positions = tape.positions ? tape.positions->values(positions_) : nullptr;
+    embed(images, tape.unfolded, positions, tape.batch.length, first, executor);
+    nn::dropout(first, config_.dropout, embedding_random(), executor);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      blocks_[i].forward_train(i + 1 < blocks_.size() ? tape.blocks[i + 1].x : tape.x, tape.blocks[i], tape.buffers,
+                               tape.batch, noise(i), scratch_.attention, executor);
     }
+    head_.pool(tape.x, tape.buffers.z, tape.batch, tape.pooled, executor, tape.statistics);
+  }
+
+  void require_tape() const {
+    if (!tape_) throw ArgumentError("vision: backward was called without a forward_train before it");
+  }
+
+  /// The weights' gradients but the heads', from the tape's dx [N,C].
+  void backward_blocks(const Executor& executor) {
+    const VisionTape<S>& tape = *tape_;
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      blocks_[i].backward(tape.dx, tape.blocks[i], tape.buffers, tape.batch, noise(i), scratch_.attention, executor);
+    }
+    nn::dropout(tape.dx, config_.dropout, embedding_random(), executor);
+    if (tape.positions) tape.positions->backward(positions_, tape.dx, executor);
+    for (Index b = 0; b < tape.batch.samples; ++b) {
+      S* row = tape.dx.at(b * tape.batch.length);
+      for (nn::Parameter<S>& token : prefix_) {
+        Row of_token(row, config_.embed_dim);
+        Row(token.grad.data(), config_.embed_dim) += of_token;
+        of_token.setZero();  // the patch embedding made none of it
+        row += config_.embed_dim;
+      }
+    }
+    patch_embed_.backward(tape.dx, tape.unfolded, executor);
+    tape_.reset();
   }
 
   nn::PlacedRandom embedding_random() const { return nn::PlacedRandom(seed_, 0); }
@@ -286,11 +284,10 @@ class Vision {
 
   VisionConfig config_;
   nn::PatchEmbedding<S> patch_embed_;
-  nn::Parameter<S> cls_token_;
+  std::vector<nn::Parameter<S>> prefix_;  // class token and, if distilled, distillation token
   nn::PositionEmbedding<S> positions_;
   std::vector<nn::Block<S>> blocks_;
-  nn::LayerNorm<S> norm_;
-  nn::Linear<S> head_;
+  VisionHead<S> head_;
 
   nn::Scratch scratch_;
   Workspace tape_memory_;

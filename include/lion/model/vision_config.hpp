@@ -9,7 +9,7 @@
 
 namespace lion::model {
 
-/// The model of math.md §6. Keys of metadata have the names of the members.
+/// The model of math.md §6, or §9's DeiT. Keys of metadata have the names of the members.
 struct VisionConfig {
   Index image_size = 224;  ///< height and width that positions are made for
   Index patch_size = 16;
@@ -22,6 +22,7 @@ struct VisionConfig {
   std::string order = "row_major";      ///< row_major, or s_curve: both curves (♮)
   bool pos_emb = true;                  ///< learned positions
   bool cls_tok = true;                  ///< classify by the class token; else by the mean over all tokens, it included
+  bool distilled = false;               ///< a distillation token and a head on each token, whatever cls_tok says
   double mlp_ratio = 4;                 ///< hidden width of the MLP over embed_dim
   double drop_path = 0;                 ///< of the last block in training; linear over depth from 0
   double dropout = 0;                   ///< in training: embedding, projections, activation of the MLP
@@ -35,6 +36,8 @@ struct VisionConfig {
 
   Index hidden() const { return static_cast<Index>(mlp_ratio * static_cast<double>(embed_dim)); }
   Index orders() const { return order == "s_curve" ? 2 : 1; }
+  Index classifiers() const { return distilled ? 2 : 1; }  ///< heads of the model: for the class, for the teacher's
+  Index prefix() const { return distilled ? 2 : 1; }       ///< tokens before the patches: class, distillation
 
   /// Throws ArgumentError that names the key.
   void check() const;
@@ -53,6 +56,7 @@ struct VisionConfig {
     f("order", config.order, false);
     f("pos_emb", config.pos_emb, false);
     f("cls_tok", config.cls_tok, false);
+    f("distilled", config.distilled, false);
     f("mlp_ratio", config.mlp_ratio, false);
     f("drop_path", config.drop_path, false);
     f("dropout", config.dropout, false);
@@ -102,20 +106,13 @@ inline VisionConfig vision_config_from(const Metadata& metadata) {
   VisionConfig config;
   config.pos_emb = config.cls_tok = false;  // what a file does not say it does not have
   detail::read_config("vision", metadata, config);
-  if (const auto at = metadata.find("distilled"); at != metadata.end()) {
-    bool distilled = false;
-    detail::read_value("vision", "distilled", at->second, distilled);
-    if (distilled) {
-      throw UnavailableError("vision: distilled is True, but models with a distillation token are not in this version");
-    }
-  }
   config.check();
   return config;
 }
 
 /// The metadata of a model's file; `vision_config_from` reads it back.
 inline Metadata to_metadata(const VisionConfig& config) {
-  Metadata metadata{{"kind", "vision"}, {"distilled", "False"}};
+  Metadata metadata{{"kind", "vision"}};
   detail::write_config(config, metadata);
   return metadata;
 }

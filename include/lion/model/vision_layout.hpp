@@ -13,7 +13,7 @@
 
 namespace lion::model {
 
-/// The curves over the patches of a grid, after the class token.
+/// The curves over the patches of a grid, after the prefix tokens.
 class GridOrders {
  public:
   /// `count` 1: tokens as they lie; 2: both S-curves.
@@ -50,13 +50,13 @@ struct VisionBuffers {
   View<S, 2> x, z;  ///< [N,C]
   S* wide;          ///< [N,3C] qkv; a block of [256,M]; [N, I·P·P] unfolded patches
   S* log_lambda;
-  View<S, 2> pooled;  ///< [B,C]
+  View<S, 2> pooled;  ///< [classifiers·B,C]
 
   template <class Model>
   VisionBuffers(const Model& model, Index samples, Index rows, Index cols, Arena& arena)
-      : orders(model.config().orders(), model.kPrefix, rows, cols, arena) {
+      : orders(model.config().orders(), model.config().prefix(), rows, cols, arena) {
     const VisionConfig& config = model.config();
-    const Index width = config.embed_dim, length = model.kPrefix + rows * cols, tokens = samples * length;
+    const Index width = config.embed_dim, length = config.prefix() + rows * cols, tokens = samples * length;
     if (config.pos_emb) positions.emplace(model.position_embedding(), rows, cols, arena);
     batch = {samples, length, {}};
     x = {arena.take<S>(tokens * width), {tokens, width}};
@@ -64,7 +64,7 @@ struct VisionBuffers {
     wide = arena.take<S>((std::max)({tokens * 3 * width, nn::Mlp<S>::block(tokens) * config.hidden(),
                                      tokens * config.in_chans * config.patch_size * config.patch_size}));
     log_lambda = arena.take<S>(model.blocks().front().attn.decay_size(batch));
-    pooled = {arena.take<S>(samples * width), {samples, width}};
+    pooled = {arena.take<S>(config.classifiers() * samples * width), {config.classifiers() * samples, width}};
   }
 };
 
@@ -78,13 +78,14 @@ struct VisionTape {
   std::vector<nn::BlockTape<S>> blocks;
   nn::TrainingBuffers<S> buffers;
   View<S, 2> x, dx;            ///< [N,C] after the last block, and the gradient that travels back
-  View<S, 2> statistics;       ///< [N,2] of the last norm ([B,2] with a class token)
-  View<S, 2> pooled, dpooled;  ///< [B,C]
+  View<S, 2> statistics;       ///< [N,2] of the last norm; its first classifiers·B rows where a token is read
+  View<S, 2> pooled, dpooled;  ///< [classifiers·B,C]
+  View<S, 2> share;            ///< [B,num_classes] what each of two heads has of the gradient of their mean
 
   template <class Model>
   VisionTape(const Model& model, Index samples, Index rows, Index cols, Arena& arena)
-      : orders(model.config().orders(), model.kPrefix, rows, cols, arena),
-        batch{samples, model.kPrefix + rows * cols, {}},
+      : orders(model.config().orders(), model.config().prefix(), rows, cols, arena),
+        batch{samples, model.config().prefix() + rows * cols, {}},
         unfolded(matrix(arena, batch.tokens(),
                         model.config().in_chans * model.config().patch_size * model.config().patch_size)),
         blocks(make_blocks(model, batch, arena)),
@@ -92,8 +93,9 @@ struct VisionTape {
         x(matrix(arena, batch.tokens(), model.config().embed_dim)),
         dx(matrix(arena, batch.tokens(), model.config().embed_dim)),
         statistics(matrix(arena, batch.tokens(), 2)),
-        pooled(matrix(arena, samples, model.config().embed_dim)),
-        dpooled(matrix(arena, samples, model.config().embed_dim)) {
+        pooled(matrix(arena, model.config().classifiers() * samples, model.config().embed_dim)),
+        dpooled(matrix(arena, model.config().classifiers() * samples, model.config().embed_dim)),
+        share(matrix(arena, model.config().classifiers() > 1 ? samples : 0, model.config().num_classes)) {
     if (model.config().pos_emb) positions.emplace(model.position_embedding(), rows, cols, arena);
     batch.orders = orders.span();
   }
