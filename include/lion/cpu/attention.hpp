@@ -2,6 +2,9 @@
 /// lion::Attention on the CPU.
 
 #include "lion/cpu/backward_call.hpp"
+#ifdef LION_EXTERN_KERNELS
+#include "lion/cpu/kernels.hpp"
+#endif
 
 namespace lion {
 

@@ -79,7 +79,9 @@ class BackwardCall {
     return arena.take<double>(static_cast<Index>(orders) * dims_.B * sequence_count(in_) * dims_.H);
   }
 
-  void sum_per_head(Masks masks, Gradients mask_gradients, const double* per_head) const {
+  void sum_per_head(Masks masks, Gradients mask_gradients, const double* per_head) const
+    requires(M::decay == mask::DecayKind::per_head)
+  {
     const Index rows = dims_.B * sequence_count(in_);
     for (std::size_t r = 0; r < masks.size(); ++r) {
       for (Index h = 0; h < dims_.H; ++h) {
@@ -95,30 +97,7 @@ class BackwardCall {
 
   void run_group(Index task, Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
                  Gradients mask_gradients, const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
-                 double* per_head) const {
-    const Index sequences = sequence_count(in_), group = task / sequences % dims_.Hk;
-    const Index b = task / (dims_.Hk * sequences), heads = dims_.H / dims_.Hk;
-    const Stretch sequence = sequence_of(in_, task % sequences);
-    const Rows<A> dq = wide(out.dq, b, group, lane.dq), dk = wide(out.dk, b, group, lane.dk);
-    clear(dq, sequence, dims_.D);
-    clear(dk, sequence, dims_.D);
-    for (Index h = group * heads; h < (group + 1) * heads; ++h) {
-      const Rows<A> dv = wide(out.dv, b, h, lane.dv);
-      clear(dv, sequence, dims_.E);
-      const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);
-      for (std::size_t r = 0; r < masks.size(); ++r) {
-        double sum = 0;
-        run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv}, incoming, b, h, sequence, lane, sum);
-        if constexpr (M::decay == mask::DecayKind::per_head) {
-          const Index row = b * sequences + task % sequences;
-          per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;
-        }
-      }
-      narrow(dv, sequence, dims_.E, out.dv, b, h);
-    }
-    narrow(dq, sequence, dims_.D, out.dq, b, group);
-    narrow(dk, sequence, dims_.D, out.dk, b, group);
-  }
+                 double* per_head) const;
 
   void run_head(const OrderedMask<M, T>& mask, const MaskGradients<M, T>& mask_gradients, const UpstreamRows<T>& rows,
                 const GradientRows<A>& gradients, const IncomingBackward<A>& incoming, Index b, Index h,
@@ -200,5 +179,35 @@ class BackwardCall {
   Index tasks_ = 0, lanes_ = 1;
   std::size_t shared_size_ = 0, lane_size_ = 0;
 };
+
+// Outside the class, and so not inline: `extern template` (cpu/kernels.hpp) keeps it out of other files.
+template <class Types>
+void BackwardCall<Types>::run_group(Index task, Masks masks, const AttentionUpstream<T>& upstream,
+                                    const AttentionGradients<T>& out, Gradients mask_gradients,
+                                    const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
+                                    double* per_head) const {
+  const Index sequences = sequence_count(in_), group = task / sequences % dims_.Hk;
+  const Index b = task / (dims_.Hk * sequences), heads = dims_.H / dims_.Hk;
+  const Stretch sequence = sequence_of(in_, task % sequences);
+  const Rows<A> dq = wide(out.dq, b, group, lane.dq), dk = wide(out.dk, b, group, lane.dk);
+  clear(dq, sequence, dims_.D);
+  clear(dk, sequence, dims_.D);
+  for (Index h = group * heads; h < (group + 1) * heads; ++h) {
+    const Rows<A> dv = wide(out.dv, b, h, lane.dv);
+    clear(dv, sequence, dims_.E);
+    const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);
+    for (std::size_t r = 0; r < masks.size(); ++r) {
+      double sum = 0;
+      run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv}, incoming, b, h, sequence, lane, sum);
+      if constexpr (M::decay == mask::DecayKind::per_head) {
+        const Index row = b * sequences + task % sequences;
+        per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;
+      }
+    }
+    narrow(dv, sequence, dims_.E, out.dv, b, h);
+  }
+  narrow(dq, sequence, dims_.D, out.dq, b, group);
+  narrow(dk, sequence, dims_.D, out.dk, b, group);
+}
 
 }  // namespace lion::cpu

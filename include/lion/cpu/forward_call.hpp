@@ -145,30 +145,7 @@ class ForwardCall {
   std::size_t scratch() const { return static_cast<std::size_t>(lanes_) * lane_size_; }
 
   void run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
-           const View<A, 4>& outgoing, std::byte* scratch) const {
-    executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
-      Arena arena(scratch + static_cast<std::size_t>(lane_index) * lane_size_);
-      ForwardLane<Types> lane(arena, dims_, revisits_);
-      const Index sequences = sequence_count(in_), b = task / (dims_.H * sequences);
-      const Index h = task / sequences % dims_.H;
-      const Rows<T> y = rows_of(out.y, b, h);
-      const A share = A(1) / static_cast<A>(masks.size());
-      const auto finish = [&](Index t, A* n, A d) {
-        divide_row<typename Types::Normaliser>(n, d, dims_.E, options_.epsilon, share, [&](const A* row, A delta) {
-          store_row(row, dims_.E, y(t));
-          if (out.row_sum) out.row_sum(b, h, t) = delta;
-        });
-      };
-      Rows<A> wide;
-      if constexpr (std::same_as<T, A>) {
-        wide = y;
-      } else {
-        wide = {lane.waiting_n, dims_.E};
-      }
-      forward_head<Types>(in_, masks, options_, dims_, b, h, sequence_of(in_, task % sequences), lane, wide, incoming,
-                          outgoing, finish);
-    });
-  }
+           const View<A, 4>& outgoing, std::byte* scratch) const;
 
  private:
   const AttentionInputs<T>& in_;
@@ -179,5 +156,33 @@ class ForwardCall {
   bool revisits_ = false;
   std::size_t lane_size_ = 0;
 };
+
+// Outside the class, and so not inline: `extern template` (cpu/kernels.hpp) keeps it out of other files.
+template <class Types>
+void ForwardCall<Types>::run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
+                             const View<A, 4>& outgoing, std::byte* scratch) const {
+  executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
+    Arena arena(scratch + static_cast<std::size_t>(lane_index) * lane_size_);
+    ForwardLane<Types> lane(arena, dims_, revisits_);
+    const Index sequences = sequence_count(in_), b = task / (dims_.H * sequences);
+    const Index h = task / sequences % dims_.H;
+    const Rows<T> y = rows_of(out.y, b, h);
+    const A share = A(1) / static_cast<A>(masks.size());
+    const auto finish = [&](Index t, A* n, A d) {
+      divide_row<typename Types::Normaliser>(n, d, dims_.E, options_.epsilon, share, [&](const A* row, A delta) {
+        store_row(row, dims_.E, y(t));
+        if (out.row_sum) out.row_sum(b, h, t) = delta;
+      });
+    };
+    Rows<A> wide;
+    if constexpr (std::same_as<T, A>) {
+      wide = y;
+    } else {
+      wide = {lane.waiting_n, dims_.E};
+    }
+    forward_head<Types>(in_, masks, options_, dims_, b, h, sequence_of(in_, task % sequences), lane, wide, incoming,
+                        outgoing, finish);
+  });
+}
 
 }  // namespace lion::cpu

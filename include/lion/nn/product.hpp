@@ -104,3 +104,7 @@ void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const
 }
 
 }  // namespace lion::nn
+
+#ifdef LION_EXTERN_KERNELS
+#include "lion/nn/kernels.hpp"
+#endif

@@ -1,0 +1,22 @@
+#pragma once
+/// The products of linear layers compiled once in a program, beside the operator's kernels and in the same manner
+/// (cpu/kernels.hpp): with LION_EXTERN_KERNELS defined everywhere, one file says LION_INSTANTIATE_PRODUCTS(float), and
+/// double if it is used.
+
+#include "lion/nn/product.hpp"
+
+#define LION_PRODUCTS(PREFIX, S)                                                                           \
+  PREFIX template void lion::nn::linear_product<S>(const lion::View<const S, 2>&, const S*, const S*,      \
+                                                   const lion::View<const S, 2>&, const lion::View<S, 2>&, \
+                                                   const lion::Executor&);                                 \
+  PREFIX template void lion::nn::linear_product_input_gradient<S>(                                         \
+      const lion::View<const S, 2>&, const S*, const lion::View<S, 2>&, bool, const lion::Executor&);      \
+  PREFIX template void lion::nn::linear_product_weight_gradient<S>(                                        \
+      const lion::View<const S, 2>&, const lion::View<const S, 2>&, S*, S*, const lion::Executor&);
+
+#define LION_INSTANTIATE_PRODUCTS(S) LION_PRODUCTS(, S)
+
+#ifdef LION_EXTERN_KERNELS
+LION_PRODUCTS(extern, float)
+LION_PRODUCTS(extern, double)
+#endif
