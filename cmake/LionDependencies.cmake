@@ -59,6 +59,27 @@ if(LION_IO AND NOT TARGET nlohmann_json::nlohmann_json)
   endif()
 endif()
 
+if(LION_TEXT)
+  include(LionFindUtf8proc)
+  lion_find_utf8proc()
+  if(NOT TARGET utf8proc::utf8proc)
+    lion_may_fetch(utf8proc libutf8proc-dev)
+    lion_fetch_sources(
+      utf8proc
+      GIT_REPOSITORY https://github.com/JuliaStrings/utf8proc.git
+      GIT_TAG v2.9.0
+      GIT_SHALLOW ON)
+    # One source file; the only dependency here that is compiled.
+    enable_language(C)
+    add_library(lion_fetched_utf8proc STATIC EXCLUDE_FROM_ALL "${utf8proc_SOURCE_DIR}/utf8proc.c")
+    target_include_directories(lion_fetched_utf8proc SYSTEM PUBLIC "${utf8proc_SOURCE_DIR}")
+    target_compile_definitions(lion_fetched_utf8proc PUBLIC UTF8PROC_STATIC)
+    set_target_properties(lion_fetched_utf8proc PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    add_library(utf8proc::utf8proc INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(utf8proc::utf8proc INTERFACE lion_fetched_utf8proc)
+  endif()
+endif()
+
 # Catch2 2.13 or 3: gives the target lion_catch, with a main.
 macro(lion_require_catch2)
   find_package(Catch2 CONFIG QUIET)

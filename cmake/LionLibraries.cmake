@@ -38,18 +38,26 @@ lion_library(lion Eigen3::Eigen Threads::Threads)
 if(LION_IO)
   lion_library(io lion::lion nlohmann_json::nlohmann_json)
 endif()
+if(LION_TEXT)
+  lion_library(text lion::lion utf8proc::utf8proc)
+endif()
 
 if(LION_INSTALL)
   # One configuration file serves both trees: it finds its targets beside itself.
   configure_file(cmake/lionConfig.cmake "${PROJECT_BINARY_DIR}/lionConfig.cmake" COPYONLY)
+  configure_file(cmake/LionFindUtf8proc.cmake "${PROJECT_BINARY_DIR}/LionFindUtf8proc.cmake" COPYONLY)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/lionConfigVersion.cmake" COMPATIBILITY SameMinorVersion
                                    ARCH_INDEPENDENT)
   install(FILES "${PROJECT_BINARY_DIR}/lionConfig.cmake" "${PROJECT_BINARY_DIR}/lionConfigVersion.cmake"
+                cmake/LionFindUtf8proc.cmake
           DESTINATION "${lion_config_dir}")
   install(DIRECTORY include/lion DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp"
-          PATTERN "math.md" PATTERN "io" EXCLUDE)
+          PATTERN "math.md" PATTERN "io" EXCLUDE PATTERN "text" EXCLUDE)
   if(LION_IO)
     install(DIRECTORY include/lion/io DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
+  endif()
+  if(LION_TEXT)
+    install(DIRECTORY include/lion/text DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
   endif()
   install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/lion")
 endif()

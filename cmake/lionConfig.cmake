@@ -1,9 +1,9 @@
-# find_package(lion [version] [COMPONENTS io]): lion::lion always, lion::COMPONENT for each component asked for.
+# find_package(lion [version] [COMPONENTS io text]): lion::lion always, lion::COMPONENT for each component asked for.
 # The same file serves the build tree and an install: the targets lie beside it.
 
 include(CMakeFindDependencyMacro)
 
-set(lion_known_components io)
+set(lion_known_components io text)
 
 foreach(component IN LISTS lion_FIND_COMPONENTS)
   set(lion_${component}_FOUND FALSE)
@@ -44,4 +44,19 @@ if(lion_io_FOUND)
     find_dependency(nlohmann_json 3.10 CONFIG)
   endif()
   include("${CMAKE_CURRENT_LIST_DIR}/lion_ioTargets.cmake")
+endif()
+
+if(lion_text_FOUND)
+  include("${CMAKE_CURRENT_LIST_DIR}/LionFindUtf8proc.cmake")
+  lion_find_utf8proc()
+  if(NOT TARGET utf8proc::utf8proc)
+    set(lion_text_FOUND FALSE)
+    if(lion_FIND_REQUIRED_text)
+      set(lion_FOUND FALSE)
+      set(lion_NOT_FOUND_MESSAGE
+          "lion's component \"text\" needs utf8proc, which was not found: install it (Debian: libutf8proc-dev).")
+    endif()
+    return()
+  endif()
+  include("${CMAKE_CURRENT_LIST_DIR}/lion_textTargets.cmake")
 endif()

@@ -1,10 +1,10 @@
 #pragma once
-/// Words for error messages about files, whose names and numbers anybody may have written.
+/// Words for error messages about tensors in files.
 
 #include <span>
 #include <string>
-#include <string_view>
 
+#include "lion/core/message.hpp"
 #include "lion/core/scalar.hpp"
 
 namespace lion::io {
@@ -17,28 +17,6 @@ inline std::string to_string(std::span<const Index> shape) {
     text += extent < 0 ? std::string("*") : std::to_string(extent);
   }
   return text + "]";
-}
-
-/// The name between quotes, fit to print: control characters as \xNN, and cut (at a whole character of UTF-8) after
-/// 200 bytes.
-inline std::string in_quotes(std::string_view name) {
-  constexpr std::size_t kLongest = 200;
-  std::size_t length = name.size();
-  if (length > kLongest) {
-    length = kLongest;
-    while (length > 0 && (static_cast<unsigned char>(name[length]) & 0xC0u) == 0x80u) --length;
-  }
-  std::string text = "'";
-  for (const char c : name.substr(0, length)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20u || byte == 0x7Fu) {
-      constexpr const char* kDigits = "0123456789abcdef";
-      text.append("\\x").append(1, kDigits[byte >> 4]).append(1, kDigits[byte & 15u]);
-    } else {
-      text += c;
-    }
-  }
-  return text + (length < name.size() ? "…'" : "'");
 }
 
 }  // namespace lion::io

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "lion/core/error.hpp"
+#include "lion/core/utf8.hpp"
 #include "lion/io/dtype.hpp"
 #include "lion/io/message.hpp"
-#include "lion/io/utf8.hpp"
 
 namespace lion::io {
 

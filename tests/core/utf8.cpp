@@ -1,6 +1,6 @@
 // Well-formed UTF-8 against a decoder written the other way round: decode, encode, compare.
 
-#include "lion/io/utf8.hpp"
+#include "lion/core/utf8.hpp"
 
 #include <cstdint>
 #include <string>
@@ -23,7 +23,7 @@ TEST_CASE("every code point is UTF-8, surrogates and what lies above U+10FFFF ar
   bool right = true;
   for (std::uint32_t point = 0; point < 0x120000; ++point) {
     const bool expected = point < 0x110000 && !(point >= 0xD800 && point < 0xE000);
-    right = right && (lion::io::find_invalid_utf8(encode(point)) == std::string::npos) == expected;
+    right = right && (lion::find_invalid_utf8(encode(point)) == std::string::npos) == expected;
   }
   REQUIRE(right);
 }
@@ -33,7 +33,7 @@ TEST_CASE("sequences of two and three bytes: as many as there are code points") 
   long two = 0;
   for (int a = 0; a < 256; ++a) {
     for (int b = 0; b < 256; ++b) {
-      two += lion::io::find_invalid_utf8(std::string{static_cast<char>(a), static_cast<char>(b)}) == std::string::npos;
+      two += lion::find_invalid_utf8(std::string{static_cast<char>(a), static_cast<char>(b)}) == std::string::npos;
     }
   }
   REQUIRE(two == 128 * 128 + (0x800 - 0x80));
@@ -43,7 +43,7 @@ TEST_CASE("sequences of two and three bytes: as many as there are code points") 
     for (int b = 0; b < 256; ++b) {
       for (int c = 0; c < 256; ++c) {
         const std::string text{static_cast<char>(a), static_cast<char>(b), static_cast<char>(c)};
-        three += lion::io::find_invalid_utf8(text) == std::string::npos;
+        three += lion::find_invalid_utf8(text) == std::string::npos;
       }
     }
   }
@@ -51,8 +51,8 @@ TEST_CASE("sequences of two and three bytes: as many as there are code points") 
 }
 
 TEST_CASE("the position is that of the first wrong character") {
-  REQUIRE(lion::io::find_invalid_utf8("ab\xC3\xA9\xC3") == 4);
-  REQUIRE(lion::io::find_invalid_utf8("\x80") == 0);
-  REQUIRE(lion::io::find_invalid_utf8("a\xE2\x82") == 1);
-  REQUIRE(lion::io::find_invalid_utf8("") == std::string::npos);
+  REQUIRE(lion::find_invalid_utf8("ab\xC3\xA9\xC3") == 4);
+  REQUIRE(lion::find_invalid_utf8("\x80") == 0);
+  REQUIRE(lion::find_invalid_utf8("a\xE2\x82") == 1);
+  REQUIRE(lion::find_invalid_utf8("") == std::string::npos);
 }

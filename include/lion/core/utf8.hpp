@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace lion::io {
+namespace lion {
 
 /// Position of the first byte that is not part of well-formed UTF-8 (Unicode 15, table 3-7: no overlong forms, no
 /// surrogates, nothing above U+10FFFF), or npos.
@@ -31,4 +31,4 @@ constexpr std::size_t find_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
-}  // namespace lion::io
+}  // namespace lion

@@ -1,0 +1,79 @@
+// Reading and writing vocab.txt, and what is no vocabulary.
+
+#include "lion/text/vocabulary.hpp"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "support/catch.hpp"
+#include "support/require_error.hpp"
+
+using namespace lion;
+using lion::text::Vocabulary;
+
+namespace {
+
+const std::string kRoles = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+
+Vocabulary read(const std::string& text, const text::SpecialTokens& special = {}) {
+  std::istringstream stream(text);
+  return Vocabulary::read(stream, "v.txt", special);
+}
+
+void require_refused(const std::string& text, const std::string& message) {
+  require_error<FileError>([&] { read(text); }, "vocabulary: v.txt " + message);
+}
+
+}  // namespace
+
+TEST_CASE("a line is a token, its number the line") {
+  const Vocabulary vocabulary = read(kRoles + "the\r\n##s\r\n\u00E9");
+  REQUIRE(vocabulary.size() == 8);
+  REQUIRE(vocabulary.token(5) == "the");
+  REQUIRE(vocabulary.id("##s") == 6);
+  REQUIRE(vocabulary.find("\u00E9") == 7);
+  REQUIRE(!vocabulary.find("th"));
+  REQUIRE(vocabulary.pad_id() == 0);
+  REQUIRE(vocabulary.unk_id() == 1);
+  REQUIRE(vocabulary.cls_id() == 2);
+  REQUIRE(vocabulary.sep_id() == 3);
+  REQUIRE(vocabulary.mask_id() == 4);
+  REQUIRE(vocabulary.is_special(4));
+  REQUIRE(!vocabulary.is_special(5));
+  const text::SpecialTokens roberta{.unk = "<unk>", .cls = "<s>", .sep = "</s>", .pad = "<pad>", .mask = "<mask>"};
+  REQUIRE(read("<s>\n<pad>\n</s>\n<unk>\n<mask>\n", roberta).sep_id() == 2);
+}
+
+TEST_CASE("what is no vocabulary is named with its line") {
+  require_refused(kRoles + "a\nb\na\n", "line 8: 'a' comes twice, first as line 6");
+  require_refused(kRoles + "\nb\n", "line 6: is empty, expected a token");
+  require_refused(kRoles + "a\xFF\n", "line 6: token is not valid UTF-8 at its byte 1");
+  require_refused("", "has no token '[UNK]'");
+  require_refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\n", "has no token '[MASK]'");
+  require_refused("[PAD]\n[UNK]\n[CLS]\n[MASK]\n", "has no token '[SEP]'");
+  require_refused("[PAD]\n[UNK]\n[SEP]\n[MASK]\n", "has no token '[CLS]'");
+  require_refused("[UNK]\n[CLS]\n[SEP]\n[MASK]\n", "has no token '[PAD]'");
+
+  const auto of = [](std::vector<std::string> tokens) { return [tokens] { Vocabulary vocabulary(tokens); }; };
+  require_error<ArgumentError>(of({"a", "b", "a"}), "vocabulary: token 2: 'a' comes twice, first as token 0");
+  require_error<ArgumentError>(of({"a"}), "vocabulary: has no token '[UNK]'");
+  require_error<ArgumentError>([&] { read(kRoles).id("x\n"); }, "vocabulary: has no token 'x\\x0a'");
+  require_error<ArgumentError>([&] { read(kRoles).token(-1); }, "vocabulary: id is -1, expected one in [0, 5)");
+}
+
+TEST_CASE("a vocabulary goes to a file and comes back") {
+  const std::string path = "text-vocabulary-test.txt";  // in the build tree, where tests run
+  const Vocabulary vocabulary = read(kRoles + "the\n##s\n\u6771");
+  vocabulary.save(path);
+  REQUIRE(Vocabulary::load(path).tokens() == vocabulary.tokens());
+  require_error<FileError>([&] { vocabulary.save("no-such-folder/v.txt"); },
+                           "vocabulary: cannot write no-such-folder/v.txt");
+  require_error<FileError>([] { Vocabulary::load("no-such.txt"); },
+                           "vocabulary: no-such.txt: No such file or directory");
+  require_error<FileError>([] { Vocabulary::load("."); }, "vocabulary: . is a directory, expected a file");
+  auto tokens = vocabulary.tokens();
+  tokens.push_back("a\nb");
+  require_error<ArgumentError>([&] { Vocabulary(tokens).save(path); },
+                               "vocabulary: token 'a\\x0ab' does not fit on a line of a file");
+}
