@@ -132,8 +132,8 @@ TEST_CASE("parameters carry the names and shapes of a timm state dict, and know 
 }
 
 TEST_CASE("decays start spread over the heads, selective ones around the same place") {
-  nn::Decays<double, mask::Decay> decay("attn", 8, 4, 1, 1);
-  nn::Decays<double, mask::Selective> selective("attn", 8, 4, 1, 1);
+  nn::Decays<double, mask::Decay> decay({{"attn.a_i"}, 1}, 8, 4);
+  nn::Decays<double, mask::Selective> selective({{"attn.a_i"}, 1}, 8, 4);
   decay.initialise(nn::PlacedRandom(1, 1));
   selective.initialise(nn::PlacedRandom(1, 1));
   Tensor<double, 2> z({3, 8});

@@ -87,7 +87,7 @@ class Block {
   void forward(const View<S, 2>& x, const BlockBuffers<S>& buffers, const TokenBatch& batch, Workspace& workspace,
                const Executor& executor) const {
     norm1.forward(x, buffers.z, executor);
-    attn.forward(buffers.z, x, buffers.wide, buffers.log_lambda, batch, workspace, executor);
+    attn.forward(buffers.z, buffers.z, x, buffers.wide, buffers.log_lambda, batch, workspace, executor);
     norm2.forward(x, buffers.z, executor);
     mlp.forward(buffers.z, x, x, buffers.wide, executor);
   }

@@ -1,8 +1,8 @@
 #pragma once
-/// Where the decays of a LION layer come from: one kind of parameters per mask (math.md §6).
+/// Where the decays of a LION layer come from: one kind of parameters per mask (math.md §6, §7).
 ///
 /// `Decays<S, M>` has, R being the number of orders (1, or 2 for ♮),
-///   Decays(name, width, heads, prefix, R);            prefix: class tokens, which do not decay
+///   Decays(options, width, heads);
 ///   void initialise(random);
 ///   Index size(tokens) const;                         elements of log λ per order
 ///   void forward(z, batch, log_lambda, executor) const;   log λ of each order, one after another, from z [B·L,C]
@@ -11,6 +11,8 @@
 ///   void for_each_parameter(f);
 
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "lion/attention.hpp"
 #include "lion/mask/decay.hpp"
@@ -28,6 +30,13 @@ void log_sigmoid(S* x, Index n, S sign = S(1)) {
   all = (all.min)(S(0)) - (-all.abs()).exp().log1p();
 }
 
+/// The decays of one layer.
+struct DecayOptions {
+  std::vector<std::string> names;  ///< of the parameters, one for each order
+  Index prefix = 0;                ///< class tokens of each sample, which do not decay
+  double floor = 0;                ///< selective: added to λ, which stays at most 1
+};
+
 /// 1 - λ of head h at the start: from 1/2 to 1/128 over the heads, so that they see from 2 to 128 tokens far.
 inline double initial_forgetting(Index h, Index heads) {
   return std::exp2(heads == 1 ? -4.0 : -1 - 6 * static_cast<double>(h) / static_cast<double>(heads - 1));
@@ -41,7 +50,7 @@ template <Real S>
 class Decays<S, mask::Linear> {
  public:
   Decays() = default;
-  Decays(const std::string&, Index, Index, Index, Index) {}
+  Decays(const DecayOptions&, Index, Index) {}
   void initialise(const PlacedRandom&) {}
   Index orders() const { return 1; }  // all orders give the same
   Index size(Index) const { return 0; }
@@ -53,15 +62,13 @@ class Decays<S, mask::Linear> {
   void for_each_parameter(F&&) {}
 };
 
-/// LION-D: λ_h = σ(a_i[h]), parameters `name`.a_i [H] and, for a second order, `name`.a2_i.
+/// LION-D: λ_h = σ(a[h]), one parameter [H] for each order.
 template <Real S>
 class Decays<S, mask::Decay> {
  public:
   Decays() = default;
-  Decays(const std::string& name, Index, Index heads, Index, Index orders) : heads_(heads) {
-    for (const char* of : {".a_i", ".a2_i"}) {
-      if (this->orders() < orders) a_.push_back(Parameter<S>::without_grad(name + of, {heads}, false));
-    }
+  Decays(const DecayOptions& options, Index, Index heads) : heads_(heads) {
+    for (const std::string& name : options.names) a_.push_back(Parameter<S>::without_grad(name, {heads}, false));
   }
 
   void initialise(const PlacedRandom&) {
@@ -108,16 +115,14 @@ class Decays<S, mask::Decay> {
   std::vector<Parameter<S>> a_;
 };
 
-/// LION-S: λ = 1 - σ(a_i(z)), 1 for class tokens; linear layers `name`.a_i (C to H) and, for a second order, a2_i.
+/// LION-S: λ = min(1, 1 - σ(a(z)) + floor), 1 for class tokens; a linear layer (C to H) for each order.
 template <Real S>
 class Decays<S, mask::Selective> {
  public:
   Decays() = default;
-  Decays(const std::string& name, Index width, Index heads, Index prefix, Index orders)
-      : heads_(heads), prefix_(prefix) {
-    for (const char* of : {".a_i", ".a2_i"}) {
-      if (this->orders() < orders) a_.emplace_back(name + of, width, heads);
-    }
+  Decays(const DecayOptions& options, Index width, Index heads)
+      : heads_(heads), prefix_(options.prefix), floor_(static_cast<S>(options.floor)) {
+    for (const std::string& name : options.names) a_.emplace_back(name, width, heads);
   }
 
   void initialise(const PlacedRandom& random) {
@@ -134,13 +139,14 @@ class Decays<S, mask::Selective> {
   Index orders() const { return static_cast<Index>(a_.size()); }
   Index size(Index tokens) const { return tokens * heads_; }
 
-  /// log λ = log σ(-a(z)), [B,L,H]; 0 for class tokens, which do not decay.
+  /// log λ [B,L,H]; 0 for class tokens, which do not decay.
   void forward(const View<const S, 2>& z, Index batch, S* log_lambda, const Executor& executor) const {
     const Index tokens = z.extent(0), length = tokens / batch;
     for (const Linear<S>& a : a_) {
       a.forward(z, View<S, 2>(log_lambda, {tokens, heads_}), executor);
       detail::for_each_block(tokens, kRowBlock, executor, [&](Index first, Index n) {
         log_sigmoid(log_lambda + first * heads_, n * heads_, S(-1));
+        raise(log_lambda + first * heads_, n * heads_);
         for (Index t = first; t < first + n; ++t) {
           if (t % length < prefix_) std::fill_n(log_lambda + t * heads_, heads_, S(0));
         }
@@ -157,14 +163,20 @@ class Decays<S, mask::Selective> {
     return {View<S, 3>(dlog_lambda + r * size(batch * length), {batch, heads_, length}, {length * heads_, 1, heads_})};
   }
 
-  /// d log σ(-x) / dx = -(1 - λ), which is 0 for class tokens.
+  /// With λ = σ(-x) + f below 1, d log λ / dx = -(λ - f)(1 - λ + f) / λ; 0 for class tokens.
   void backward(const View<const S, 2>& z, const S* log_lambda, S* dlog_lambda, const View<S, 2>& dz,
                 const Executor& executor) {
     for (Linear<S>& a : a_) {
       using Values = Eigen::Array<S, -1, 1>;
       const Index n = size(z.extent(0));
       detail::for_each_block(n, 1024, executor, [&](Index first, Index m) {
-        Eigen::Map<Values>(dlog_lambda + first, m) *= Eigen::Map<const Values>(log_lambda + first, m).expm1();
+        const Eigen::Map<const Values> values(log_lambda + first, m);
+        Eigen::Map<Values> slope(dlog_lambda + first, m);
+        if (floor_ > S(0)) {  // a λ that was cut at 1 has no slope
+          slope = (values < S(0)).select(slope * (values.expm1() - floor_) * (S(1) - floor_ * (-values).exp()), S(0));
+        } else {
+          slope *= values.expm1();
+        }
       });
       const View<const S, 2> dvalues(dlog_lambda, {z.extent(0), heads_});
       a.backward_weights(dvalues, z, executor);
@@ -180,7 +192,16 @@ class Decays<S, mask::Selective> {
   }
 
  private:
+  /// log λ becomes min(0, log(λ + floor)), without overflow or cancellation.
+  void raise(S* log_lambda, Index n) const {
+    if (floor_ <= S(0)) return;
+    const S least = std::log(floor_);
+    Eigen::Map<Eigen::Array<S, -1, 1>> all(log_lambda, n);
+    all = (((all.max)(least) + (-(all - least).abs()).exp().log1p()).min)(S(0));
+  }
+
   Index heads_ = 0, prefix_ = 0;
+  S floor_ = S(0);
   std::vector<Linear<S>> a_;
 };
 

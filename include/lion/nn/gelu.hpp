@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "lion/core/scalar.hpp"
+#include "lion/nn/product.hpp"
 
 namespace lion::nn {
 
@@ -61,6 +61,17 @@ void gelu(const S* x, S* y, S* derivative, Index n) {
       std::copy_n(slope.data(), m, derivative + i);
     }
   }
+}
+
+/// The same for the rows of x, y and, if present, derivative, all [N,C].
+template <Real S>
+void gelu(const View<const S, 2>& x, const View<S, 2>& y, const View<S, 2>& derivative, const Executor& executor) {
+  const Index width = x.extent(1);
+  detail::for_each_block(x.extent(0), kRowBlock / 4, executor, [&](Index first, Index n) {
+    for (Index t = first; t < first + n; ++t) {
+      gelu(x.at(t), y.at(t), derivative ? derivative.at(t) : nullptr, width);
+    }
+  });
 }
 
 }  // namespace lion::nn

@@ -41,10 +41,10 @@ class LayerNorm {
     });
   }
 
-  /// dx += the gradient of x, and the gradients of weight and bias are added to theirs. x and statistics as forward
-  /// had and gave them; scratch of `backward_scratch(N)` elements.
+  /// dx += the gradient of x, or dx = it unless `add` (then dx may be dy), and the gradients of weight and bias are
+  /// added to theirs. x and statistics as forward had and gave them; scratch of `backward_scratch(N)` elements.
   void backward(const View<const S, 2>& dy, const View<const S, 2>& x, const View<const S, 2>& statistics,
-                const View<S, 2>& dx, S* scratch, const Executor& executor) {
+                const View<S, 2>& dx, S* scratch, const Executor& executor, bool add = true) {
     const Index tokens = x.extent(0), width = x.extent(1);
     detail::for_each_block(tokens, kRowBlock, executor, [&](Index first, Index n) {
       const Row<const S> w(weight.value.data(), width);
@@ -57,9 +57,14 @@ class LayerNorm {
         const auto normal = (in - mean) * scale;  // [C]
         const auto inner = upstream * w;
         const S average = inner.mean(), along = (inner * normal).mean();
-        Row<S>(dx.at(t), width) += scale * (inner - average - normal * along);
         dw += upstream * normal;
         db += upstream;
+        Row<S> out(dx.at(t), width);
+        if (add) {
+          out += scale * (inner - average - normal * along);
+        } else {
+          out = scale * (inner - average - normal * along);
+        }
       }
     });
     Row<S> dw(weight.grad.data(), width), db(bias.grad.data(), width);

@@ -1,5 +1,5 @@
 #pragma once
-/// LION between its projections: decays, feature maps, orders and the operator (math.md §6).
+/// LION between its projections: decays, feature maps, orders and the operator (math.md §6, §7).
 
 #include <array>
 #include <span>
@@ -35,15 +35,34 @@ View<T, 4> head_view(T* data, const TokenBatch& batch, Index heads, Index width,
                     {batch.length * stride, width / heads, stride, 1});
 }
 
-/// φ(q), φ(k), v to y under the mask M, whose decays come from the layer's normalised input z [N,C]; N = B·L, C = H·D.
-template <Real S, class M, class Feature = VisionFeature<M>>
+/// What an attention reads: q and k in columns 0 … 2C of `mapped`, v in columns 2C … 3C of qkv [N,3C].
+template <Real S>
+AttentionInputs<S> attention_inputs(const View<const S, 2>& mapped, const View<const S, 2>& qkv,
+                                    const TokenBatch& batch, Index heads) {
+  const Index width = qkv.extent(1) / 3;
+  return {head_view(mapped.data(), batch, heads, width, mapped.stride(0), 0),
+          head_view(mapped.data(), batch, heads, width, mapped.stride(0), width),
+          head_view(qkv.data(), batch, heads, width, qkv.stride(0), 2 * width), batch.key_mask, batch.cu_seqlens};
+}
+
+/// Where its gradients go: dqkv [N,3C].
+template <Real S>
+AttentionGradients<S> attention_gradients(const View<S, 2>& dqkv, const TokenBatch& batch, Index heads) {
+  const Index width = dqkv.extent(1) / 3;
+  return {head_view(dqkv.data(), batch, heads, width, dqkv.stride(0), 0),
+          head_view(dqkv.data(), batch, heads, width, dqkv.stride(0), width),
+          head_view(dqkv.data(), batch, heads, width, dqkv.stride(0), 2 * width)};
+}
+
+/// φ(q), φ(k), v to y under the mask M, whose decays come from the layer's input z [N,C]; N = B·L, C = H·D.
+template <Real S, class M, class Feature = VisionFeature<M>, class Normaliser = normalise::RowSum>
 class LionAttention {
  public:
-  static constexpr bool has_features = true;
+  static constexpr bool has_features = !std::same_as<Feature, feature::Identity>;
 
   LionAttention() = default;
-  LionAttention(const std::string& name, Index width, Index heads, Index prefix, Index orders)
-      : decays_(name, width, heads, prefix, orders), width_(width), heads_(heads) {}
+  LionAttention(const DecayOptions& decays, Index width, Index heads)
+      : decays_(decays, width, heads), width_(width), heads_(heads) {}
 
   void initialise(const PlacedRandom& random) { decays_.initialise(random); }
   void set_form(const form::Any& form) { form_ = form; }
@@ -56,46 +75,37 @@ class LionAttention {
     decays_.forward(z, batch.samples, log_lambda, executor);
   }
 
-  /// q and k of qkv [N,3C] become φ(q), φ(k) in place.
-  void features(S* qkv, const TokenBatch& batch, const Executor& executor) const {
-    features(qkv, qkv, 3 * width_, batch, executor);
+  /// φ(q), φ(k) of qkv [N,3C] to columns 0 … 2C of `mapped`, which may be qkv; without features it must be.
+  void features(const View<const S, 2>& qkv, const View<S, 2>& mapped, const Executor& executor) const {
+    if constexpr (has_features) {
+      for_each_head(qkv.extent(0), executor,
+                    [&](Index t, Index c, Index head) { Feature::forward(qkv.at(t, c), mapped.at(t, c), head); });
+    }
   }
 
-  /// φ(q), φ(k) [N,2C] beside qkv [N,3C].
-  void features(const S* qkv, S* mapped, Index stride, const TokenBatch& batch, const Executor& executor) const {
-    const Index head = width_ / heads_;
-    detail::for_each_block(batch.tokens(), kRowBlock / 4, executor, [&](Index first, Index n) {
-      for (Index t = first; t < first + n; ++t) {
-        for (Index c = 0; c < 2 * width_; c += head) {
-          Feature::forward(qkv + t * 3 * width_ + c, mapped + t * stride + c, head);
-        }
-      }
-    });
-  }
-
-  /// y [N,C] from φ(q), φ(k) (columns 0 … 2C of `mapped`, `stride` apart) and v (of qkv [N,3C]). The row sums
-  /// [B,H,L] go to row_sum unless it is nullptr.
-  void forward(const S* mapped, Index stride, const S* qkv, const S* log_lambda, const TokenBatch& batch, S* y,
-               S* row_sum, Workspace& workspace, const Executor& executor) const {
-    const AttentionInputs<S> in = inputs(mapped, stride, qkv, batch);
+  /// y [N,C] from φ(q), φ(k) (columns 0 … 2C of `mapped`) and v (of qkv [N,3C]). The row sums [B,H,L] go to row_sum
+  /// unless it is nullptr.
+  void forward(const View<const S, 2>& mapped, const View<const S, 2>& qkv, const S* log_lambda,
+               const TokenBatch& batch, S* y, S* row_sum, Workspace& workspace, const Executor& executor) const {
+    const AttentionInputs<S> in = attention_inputs(mapped, qkv, batch, heads_);
     AttentionOutputs<S> out{head_view(y, batch, heads_, width_, width_, 0)};
-    if (row_sum) out.row_sum = View<S, 3>(row_sum, {batch.samples, heads_, batch.length});
+    if (row_sum && Normaliser::divides) out.row_sum = View<S, 3>(row_sum, {batch.samples, heads_, batch.length});
     const Masks masks(*this, batch, log_lambda);
     std::visit([&](auto form) { Operator<decltype(form)>{form}.forward(in, masks.span(), out, workspace, executor); },
                form_);
   }
 
   /// dqkv [N,3C] and dlog_lambda (both overwritten) from dy, with what forward read and wrote.
-  void backward(const S* mapped, const S* qkv, const S* log_lambda, const TokenBatch& batch, const S* y,
-                const S* row_sum, const S* dy, S* dqkv, S* dlog_lambda, Workspace& workspace,
-                const Executor& executor) const {
-    const AttentionInputs<S> in = inputs(mapped, 2 * width_, qkv, batch);
-    const AttentionUpstream<S> upstream{head_view(dy, batch, heads_, width_, width_, 0),
-                                        head_view(y, batch, heads_, width_, width_, 0),
-                                        View<const S, 3>(row_sum, {batch.samples, heads_, batch.length})};
-    const AttentionGradients<S> gradients{head_view(dqkv, batch, heads_, width_, 3 * width_, 0),
-                                          head_view(dqkv, batch, heads_, width_, 3 * width_, width_),
-                                          head_view(dqkv, batch, heads_, width_, 3 * width_, 2 * width_)};
+  void backward(const View<const S, 2>& mapped, const View<const S, 2>& qkv, const S* log_lambda,
+                const TokenBatch& batch, const S* y, const S* row_sum, const S* dy, const View<S, 2>& dqkv,
+                S* dlog_lambda, Workspace& workspace, const Executor& executor) const {
+    const AttentionInputs<S> in = attention_inputs(mapped, qkv, batch, heads_);
+    AttentionUpstream<S> upstream{head_view(dy, batch, heads_, width_, width_, 0)};
+    if constexpr (Normaliser::divides) {
+      upstream.y = head_view(y, batch, heads_, width_, width_, 0);
+      upstream.row_sum = View<const S, 3>(row_sum, {batch.samples, heads_, batch.length});
+    }
+    const AttentionGradients<S> gradients = attention_gradients(dqkv, batch, heads_);
     const Masks masks(*this, batch, log_lambda);
     std::array<MaskGradients<M, S>, kOrders> mask_gradients{};
     for (Index r = 0; r < decays_.orders(); ++r) {
@@ -107,14 +117,11 @@ class LionAttention {
           Operator<decltype(form)>{form}.backward(in, masks.span(), upstream, gradients, of_masks, workspace, executor);
         },
         form_);
-    const Index head = width_ / heads_;
-    detail::for_each_block(batch.tokens(), kRowBlock / 4, executor, [&](Index first, Index n) {
-      for (Index t = first; t < first + n; ++t) {
-        for (Index c = t * 3 * width_; c < t * 3 * width_ + 2 * width_; c += head) {
-          Feature::backward(qkv + c, dqkv + c, dqkv + c, head);
-        }
-      }
-    });
+    if constexpr (has_features) {
+      for_each_head(qkv.extent(0), executor, [&](Index t, Index c, Index head) {
+        Feature::backward(qkv.at(t, c), dqkv.at(t, c), dqkv.at(t, c), head);
+      });
+    }
   }
 
   /// dz [N,C] += what reaches it through the decays; their weights' gradients are added; dlog_lambda is overwritten.
@@ -125,7 +132,8 @@ class LionAttention {
 
   /// Bytes of `workspace` in forward.
   std::size_t workspace_size(const TokenBatch& batch, const Executor& executor) const {
-    const AttentionInputs<S> in = inputs(nullptr, 3 * width_, nullptr, batch);
+    const View<const S, 2> qkv(nullptr, {batch.tokens(), 3 * width_});
+    const AttentionInputs<S> in = attention_inputs(qkv, qkv, batch, heads_);
     const auto orders = static_cast<std::size_t>(decays_.orders());
     return std::visit([&](auto form) { return Operator<decltype(form)>{form}.workspace_size(in, executor, orders); },
                       form_);
@@ -139,7 +147,7 @@ class LionAttention {
  private:
   static constexpr std::size_t kOrders = 2;
   template <class Form>
-  using Operator = Attention<M, Form, backend::Cpu, normalise::RowSum, direction::Both>;
+  using Operator = Attention<M, Form, backend::Cpu, Normaliser, direction::Both>;
 
   class Masks {
    public:
@@ -158,10 +166,15 @@ class LionAttention {
     std::array<OrderedMask<M, S>, kOrders> masks_{};
   };
 
-  AttentionInputs<S> inputs(const S* mapped, Index stride, const S* qkv, const TokenBatch& batch) const {
-    return {head_view(mapped, batch, heads_, width_, stride, 0),
-            head_view(mapped, batch, heads_, width_, stride, width_),
-            head_view(qkv, batch, heads_, width_, 3 * width_, 2 * width_)};
+  /// f(token, column, width) for each head of q and k.
+  template <class F>
+  void for_each_head(Index tokens, const Executor& executor, F&& f) const {
+    const Index head = width_ / heads_;
+    detail::for_each_block(tokens, kRowBlock / 4, executor, [&](Index first, Index n) {
+      for (Index t = first; t < first + n; ++t) {
+        for (Index c = 0; c < 2 * width_; c += head) f(t, c, head);
+      }
+    });
   }
 
   Decays<S, M> decays_;

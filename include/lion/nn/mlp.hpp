@@ -12,8 +12,10 @@ template <Real S>
 class Mlp {
  public:
   Mlp() = default;
-  Mlp(const std::string& name, Index width, Index hidden)
-      : fc1(name + ".fc1", width, hidden), fc2(name + ".fc2", hidden, width) {}
+  Mlp(const std::string& name, Index width, Index hidden) : Mlp(name + ".fc1", name + ".fc2", width, hidden) {}
+  /// The same with names for each of the two layers.
+  Mlp(const std::string& inner, const std::string& outer, Index width, Index hidden)
+      : fc1(inner, width, hidden), fc2(outer, hidden, width) {}
 
   void initialise(const PlacedRandom& random) {
     fc1.initialise(random.stream(1));
@@ -25,7 +27,7 @@ class Mlp {
   /// Tokens whose hidden activations exist at once in `forward`.
   static Index block(Index tokens) { return (std::min)(tokens, 2 * kRowBlock); }
 
-  /// y = residual + mlp(x), in blocks of tokens; residual may be y, x not. `scratch` has block(N)·M elements.
+  /// y = residual + mlp(x), in blocks of tokens; x and residual may be y. `scratch` has block(N)·M elements.
   void forward(const View<const S, 2>& x, const View<const S, 2>& residual, const View<S, 2>& y, S* scratch,
                const Executor& executor) const {
     const Index tokens = x.extent(0), step = block(tokens);
@@ -36,7 +38,7 @@ class Mlp {
         return std::remove_cvref_t<decltype(v)>(v.at(t), {n, v.extent(1)}, v.strides());
       };
       fc1.forward(rows(x), h, executor);
-      activate(h, h, {}, executor);
+      gelu<S>(h, h, {}, executor);
       fc2.forward(h, rows(y), executor, rows(residual));
     }
   }
@@ -47,7 +49,7 @@ class Mlp {
                      const View<S, 2>& activated, double p, const PlacedRandom& random,
                      const Executor& executor) const {
     fc1.forward(x, preactivations, executor);
-    activate(preactivations, activated, {}, executor);
+    gelu<S>(preactivations, activated, {}, executor);
     dropout(activated, p, random, executor);
     fc2.forward(activated, y, executor);
   }
@@ -57,7 +59,7 @@ class Mlp {
   void backward(const View<const S, 2>& dy, const View<const S, 2>& x, const View<S, 2>& preactivations,
                 const View<S, 2>& activated, const View<S, 2>& dhidden, const View<S, 2>& dx, double p,
                 const PlacedRandom& random, const Executor& executor) {
-    activate(preactivations, activated, preactivations, executor);  // leaves GELU' in place of the pre-activations
+    gelu<S>(preactivations, activated, preactivations, executor);  // leaves GELU' in place of the pre-activations
     dropout(activated, p, random, executor);
     fc2.backward_weights(dy, activated, executor);
     fc2.backward_input(dy, dhidden, executor);
@@ -76,17 +78,6 @@ class Mlp {
   }
 
   Linear<S> fc1, fc2;
-
- private:
-  static void activate(const View<const S, 2>& x, const View<S, 2>& y, const View<S, 2>& derivative,
-                       const Executor& executor) {
-    const Index width = x.extent(1);
-    detail::for_each_block(x.extent(0), kRowBlock / 4, executor, [&](Index first, Index n) {
-      for (Index t = first; t < first + n; ++t) {
-        gelu(x.at(t), y.at(t), derivative ? derivative.at(t) : nullptr, width);
-      }
-    });
-  }
 };
 
 }  // namespace lion::nn

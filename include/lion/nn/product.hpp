@@ -2,6 +2,7 @@
 /// The products of a linear layer, split over an executor by shape alone: the same bits for any number of threads.
 
 #include <algorithm>
+#include <span>
 
 #include "lion/core/executor.hpp"
 #include "lion/core/view.hpp"
@@ -39,6 +40,18 @@ void for_each_block(Index rows, Index size, const Executor& executor, F&& body) 
   for_each_tile(rows, 1, size, 1, executor, [&](Index row, Index n, Index, Index) { body(row, n); });
 }
 
+/// body(layer, row, rows, col, cols) for each tile of `layers` matrices side by side, each rows × cols.
+template <class F>
+void for_each_layer_tile(Index rows, std::size_t layers, Index cols, Index tile_rows, Index tile_cols,
+                         const Executor& executor, F&& body) {
+  const Index across = blocks(cols, tile_cols);
+  for_each_tile(rows, static_cast<Index>(layers) * across, tile_rows, 1, executor,
+                [&](Index row, Index n, Index block, Index) {
+                  const Index col = block % across * tile_cols;
+                  body(static_cast<std::size_t>(block / across), row, n, col, (std::min)(tile_cols, cols - col));
+                });
+}
+
 /// out = residual + bias, whatever there is of them: one pass, since with a short depth this costs as much as a
 /// product.
 template <Real S>
@@ -60,47 +73,80 @@ void start_rows(const View<const S, 2>& residual, const S* bias, Index row, Inde
 
 }  // namespace detail
 
-/// y = x·wᵀ + bias + residual: x [N,I], w [O,I], bias [O] or nullptr, residual [N,O] or absent (it may be y), y [N,O].
+/// Layers side by side: w[p] [O,I] of each, whose outputs are columns p·O … (p+1)·O of one matrix. All are done in one
+/// call to the executor.
+template <class T>
+using Layers = std::span<T* const>;
+
+/// y = x·wᵀ + bias + residual: x [N,I], w P of [O,I], bias P of [O] or of nullptr, residual [N,P·O] or absent (it
+/// may be y), y [N,P·O].
+template <Real S>
+void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S> bias,
+                    const View<const S, 2>& residual, const View<S, 2>& y, const Executor& executor) {
+  const Index in = x.extent(1), out = y.extent(1) / static_cast<Index>(w.size());
+  detail::for_each_layer_tile(y.extent(0), w.size(), out, kRowBlock, 2 * cpu::kPanel, executor,
+                              [&](std::size_t p, Index i, Index n, Index j, Index m) {
+                                const Index column = static_cast<Index>(p) * out + j;
+                                auto tile = detail::map(y, i, n, column, m);
+                                detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
+                                cpu::add_product(tile, detail::map(x, i, n, 0, in),
+                                                 cpu::matrix(w[p] + j * in, m, in).transpose());
+                              });
+}
+
+/// The same for one layer; bias may be nullptr.
 template <Real S>
 void linear_product(const View<const S, 2>& x, const S* w, const S* bias, const View<const S, 2>& residual,
                     const View<S, 2>& y, const Executor& executor) {
-  const Index in = x.extent(1);
-  detail::for_each_tile(
-      y.extent(0), y.extent(1), kRowBlock, 2 * cpu::kPanel, executor, [&](Index i, Index n, Index j, Index m) {
-        auto out = detail::map(y, i, n, j, m);
-        detail::start_rows(residual, bias ? bias + j : nullptr, i, j, out);
-        cpu::add_product(out, detail::map(x, i, n, 0, in), cpu::matrix(w + j * in, m, in).transpose());
-      });
+  linear_product<S>(x, Layers<const S>(&w, 1), Layers<const S>(&bias, 1), residual, y, executor);
 }
 
-/// dx = dy·w, or dx += dy·w: dy [N,O], w [O,I], dx [N,I].
+/// dx = dy·w, or dx += dy·w: dy [N,P·O], w P of [O,I], dx [N,I].
 template <Real S>
-void linear_product_input_gradient(const View<const S, 2>& dy, const S* w, const View<S, 2>& dx, bool add,
+void linear_product_input_gradient(const View<const S, 2>& dy, Layers<const S> w, const View<S, 2>& dx, bool add,
                                    const Executor& executor) {
-  const Index out = dy.extent(1), in = dx.extent(1);
+  const Index out = dy.extent(1) / static_cast<Index>(w.size()), in = dx.extent(1);
   detail::for_each_tile(dx.extent(0), in, kRowBlock, 2 * cpu::kPanel, executor,
                         [&](Index i, Index n, Index j, Index m) {
                           auto tile = detail::map(dx, i, n, j, m);
                           if (!add) tile.setZero();
-                          cpu::add_product(tile, detail::map(dy, i, n, 0, out), cpu::matrix(w + j, out, m, in));
+                          for (std::size_t p = 0; p < w.size(); ++p) {
+                            cpu::add_product(tile, detail::map(dy, i, n, static_cast<Index>(p) * out, out),
+                                             cpu::matrix(w[p] + j, out, m, in));
+                          }
                         });
 }
+template <Real S>
+void linear_product_input_gradient(const View<const S, 2>& dy, const S* w, const View<S, 2>& dx, bool add,
+                                   const Executor& executor) {
+  linear_product_input_gradient<S>(dy, Layers<const S>(&w, 1), dx, add, executor);
+}
 
-/// dw += dyᵀ·x and dbias += the column sums of dy: dy [N,O], x [N,I], dw [O,I], dbias [O] or nullptr. Each task has
-/// entries of its own and goes over the tokens in their order.
+/// dw += dyᵀ·x and dbias += the column sums of dy: dy [N,P·O], x [N,I], dw P of [O,I], dbias P of [O], each or all
+/// nullptr. Each task has entries of its own and goes over the tokens in their order.
+template <Real S>
+void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const S, 2>& x, Layers<S> dw,
+                                    Layers<S> dbias, const Executor& executor) {
+  const Index tokens = dy.extent(0), out = dy.extent(1) / static_cast<Index>(dw.size()), in = x.extent(1);
+  // Small weights are cut finer, or there would be fewer tiles than threads.
+  const Index tile = dy.extent(1) * in >= 16 * cpu::kPanel * cpu::kPanel ? cpu::kPanel : cpu::kPanel / 2;
+  const Index across = detail::blocks(in, cpu::kPanel);
+  detail::for_each_layer_tile(
+      across, dw.size(), out, 1, tile, executor, [&](std::size_t p, Index block, Index, Index i, Index n) {
+        const Index j = block * cpu::kPanel, m = (std::min)(cpu::kPanel, in - j),
+                    column = static_cast<Index>(p) * out + i;
+        cpu::add_product(cpu::matrix(dw[p] + i * in + j, n, m, in), detail::map(dy, 0, tokens, column, n).transpose(),
+                         detail::map(x, 0, tokens, j, m));
+        if (!dbias[p] || j > 0) return;
+        using Sum = Eigen::Array<S, Eigen::Dynamic, 1>;
+        Eigen::Map<Sum> sum(dbias[p] + i, n);
+        for (Index t = 0; t < tokens; ++t) sum += Eigen::Map<const Sum>(dy.at(t, column), n);
+      });
+}
 template <Real S>
 void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const S, 2>& x, S* dw, S* dbias,
                                     const Executor& executor) {
-  const Index tokens = dy.extent(0), out = dy.extent(1), in = x.extent(1);
-  // Small weights are cut finer, or there would be fewer tiles than threads.
-  const Index tile = out * in >= 16 * cpu::kPanel * cpu::kPanel ? cpu::kPanel : cpu::kPanel / 2;
-  detail::for_each_tile(out, in, tile, cpu::kPanel, executor, [&](Index i, Index n, Index j, Index m) {
-    cpu::add_product(cpu::matrix(dw + i * in + j, n, m, in), detail::map(dy, 0, tokens, i, n).transpose(),
-                     detail::map(x, 0, tokens, j, m));
-    if (!dbias || j > 0) return;
-    Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>> sum(dbias + i, n);
-    for (Index t = 0; t < tokens; ++t) sum += Eigen::Map<const Eigen::Array<S, Eigen::Dynamic, 1>>(dy.at(t, i), n);
-  });
+  linear_product_weight_gradient<S>(dy, x, Layers<S>(&dw, 1), Layers<S>(&dbias, 1), executor);
 }
 
 }  // namespace lion::nn
