@@ -92,7 +92,7 @@ TEST_CASE("a batch of text knows its sequences, and what is wrong with it") {
   REQUIRE(padded.sequences() == 2);
   REQUIRE(padded.first(1) == 3);
   REQUIRE(padded.length(1) == 3);
-  model::check_text("test", padded, 10, 3);
+  model::check_text("test", padded, 10, 2, 3);
 
   const std::array<Index, 4> cuts{0, 2, 2, 6};
   model::TextInputs packed{View<const Index, 2>(ids.data(), {1, 6}), {}, cuts};
@@ -100,15 +100,20 @@ TEST_CASE("a batch of text knows its sequences, and what is wrong with it") {
   REQUIRE(packed.first(2) == 2);
   REQUIRE(packed.length(1) == 0);
   REQUIRE(packed.length(2) == 4);
-  model::check_text("test", packed, 10, 4);
+  model::check_text("test", packed, 10, 2, 4);
 
   const auto wrong = [](const model::TextInputs& text, const std::string& message) {
-    require_error<ArgumentError>([&] { model::check_text("test", text, 9, 3); }, "test: " + message);
+    require_error<ArgumentError>([&] { model::check_text("test", text, 9, 2, 3); }, "test: " + message);
   };
   wrong({}, "ids is absent");
   wrong(padded, "ids[1,2] is 9, expected a value in [0, 9)");
   wrong({padded.ids, View<const bool, 2>(mask.data(), {3, 2})},
         "key_mask has shape [3,2], expected [2,3] to match ids");
+  const std::array<Index, 6> types{0, 1, 0, 0, 1, 2}, few{0, 3, 1, 4, 1, 5};
+  wrong({View<const Index, 2>(few.data(), {2, 3}), {}, {}, View<const Index, 2>(types.data(), {2, 3})},
+        "type_ids[1,2] is 2, expected a value in [0, 2)");
+  wrong({padded.ids, {}, {}, View<const Index, 2>(types.data(), {1, 6})},
+        "type_ids has shape [1,6], expected [2,3] to match ids");
   wrong({padded.ids, {}, cuts}, "ids has shape [2,3], expected one row with cu_seqlens");
   wrong(packed, "sequence 2 has 4 tokens, expected at most 3");
   const std::array<Index, 2> late{1, 6}, early{0, 5};

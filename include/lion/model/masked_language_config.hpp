@@ -17,7 +17,7 @@ struct MaskedLanguageConfig {
   Index num_hidden_layers = 12;
   Index intermediate_size = 3072;       ///< hidden width of the MLPs
   Index max_position_embeddings = 512;  ///< of models with positions: the longest sequence
-  Index type_vocab_size = 2;            ///< segments; every token is of the first
+  Index type_vocab_size = 2;            ///< segments that a text may have
   std::string mask_type = "selective";  ///< linear, decay, selective (LION), or softmax (BERT)
   bool position_embeddings = false;     ///< learned absolute positions
   bool layer_norm_after = false;        ///< a LayerNorm between the attention and its output projection

@@ -2,14 +2,12 @@
 /// The vision model of math.md §6: LION under any mask and order, or a softmax ViT, in one skeleton; distilled (DeiT)
 /// if asked.
 
+#include "lion/model/initial.hpp"
 #include "lion/model/vision_config.hpp"
 #include "lion/model/vision_head.hpp"
 #include "lion/nn/scratch.hpp"
 
 namespace lion::model {
-
-/// What a new model's weights are: drawn, to be trained; or zero, to be read from a file.
-enum class Initial { drawn, zero };
 
 /// Images to logits, and back. Weights have the names of a timm/DeiT state dict.
 ///

@@ -5,14 +5,15 @@
 
 #include "lion/nn/product.hpp"
 
-#define LION_PRODUCTS(PREFIX, S)                                                                           \
-  PREFIX template void lion::nn::linear_product<S>(const lion::View<const S, 2>&, const S*, const S*,      \
-                                                   const lion::View<const S, 2>&, const lion::View<S, 2>&, \
-                                                   const lion::Executor&);                                 \
-  PREFIX template void lion::nn::linear_product_input_gradient<S>(                                         \
-      const lion::View<const S, 2>&, const S*, const lion::View<S, 2>&, bool, const lion::Executor&);      \
-  PREFIX template void lion::nn::linear_product_weight_gradient<S>(                                        \
-      const lion::View<const S, 2>&, const lion::View<const S, 2>&, S*, S*, const lion::Executor&);
+#define LION_PRODUCTS(PREFIX, S)                                                                                       \
+  PREFIX template void lion::nn::linear_product<S>(const lion::View<const S, 2>&, lion::nn::Layers<const S>,           \
+                                                   lion::nn::Layers<const S>, const lion::View<const S, 2>&,           \
+                                                   const lion::View<S, 2>&, const lion::Executor&);                    \
+  PREFIX template void lion::nn::linear_product_input_gradient<S>(                                                     \
+      const lion::View<const S, 2>&, lion::nn::Layers<const S>, const lion::View<S, 2>&, bool, const lion::Executor&); \
+  PREFIX template void lion::nn::linear_product_weight_gradient<S>(const lion::View<const S, 2>&,                      \
+                                                                   const lion::View<const S, 2>&, lion::nn::Layers<S>, \
+                                                                   lion::nn::Layers<S>, const lion::Executor&);
 
 #define LION_INSTANTIATE_PRODUCTS(S) LION_PRODUCTS(, S)
 

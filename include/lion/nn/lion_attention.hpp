@@ -7,20 +7,10 @@
 #include "lion/cpu/attention.hpp"
 #include "lion/feature/feature.hpp"
 #include "lion/nn/decays.hpp"
+#include "lion/nn/token_batch.hpp"
 #include "lion/visit.hpp"
 
 namespace lion::nn {
-
-/// B rows of L tokens, the orders in which masks walk over them (none: as they lie), which of them are padding, and
-/// where a row is cut into sequences: key_mask and cu_seqlens as in AttentionInputs.
-struct TokenBatch {
-  Index samples = 0, length = 0;
-  std::span<const std::span<const Index>> orders{};
-  View<const bool, 2> key_mask{};
-  std::span<const Index> cu_seqlens{};
-
-  Index tokens() const { return samples * length; }
-};
 
 /// The feature map of a vision layer: shifted ELU without decay, normalised shifted SiLU with.
 template <class M>

@@ -2,6 +2,7 @@
 /// fc2(GELU(fc1(x))): two linear layers around a wide hidden one.
 
 #include "lion/nn/dropout.hpp"
+#include "lion/nn/elementwise.hpp"
 #include "lion/nn/gelu.hpp"
 #include "lion/nn/linear.hpp"
 
@@ -64,9 +65,7 @@ class Mlp {
     fc2.backward_weights(dy, activated, executor);
     fc2.backward_input(dy, dhidden, executor);
     dropout(dhidden, p, random, executor);
-    detail::for_each_block(dhidden.extent(0), kRowBlock, executor, [&](Index first, Index n) {
-      detail::map(dhidden, first, n, 0, hidden()).array() *= detail::map(preactivations, first, n, 0, hidden()).array();
-    });
+    multiply<S>(dhidden, preactivations, executor);
     fc1.backward_weights(dhidden, x, executor);
     fc1.backward_input(dhidden, dx, executor);
   }
