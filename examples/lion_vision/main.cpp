@@ -17,6 +17,7 @@
 #include "lion/io/safetensors_writer.hpp"
 #include "lion/model/vision.hpp"
 #include "lion/train/cross_entropy.hpp"
+#include "lion/train/distillation.hpp"
 #include "lion_vision/preprocess.hpp"
 
 namespace lion::examples {
@@ -59,6 +60,34 @@ void print_top(View<const float, 2> logits, const std::vector<std::string>& name
     table.add(std::move(row));
   }
   table.print(std::cout);
+}
+
+/// The loss of a batch, with its gradient added to every weight's: the cross-entropy of `label` or, of a distilled
+/// model, half of it and half that of `teacher_label`. logits [B,K] as the model's answer.
+double backward(model::Vision<float>& model, const io::SafetensorsFile& input, View<const float, 4> image,
+                View<float, 2> logits, Executor executor) {
+  const auto labels = [&](const char* name) {
+    const auto read = input.read_tensor<Index, 1>(name, {image.extent(0)});
+    return std::vector<Index>(read.data(), read.data() + read.size());
+  };
+  const std::vector<Index> label = labels("label");
+  model.zero_grad();
+  if (!model.config().distilled) {
+    Tensor<float, 2> dlogits(logits.shape());
+    model.forward_train(image, logits, executor);
+    const double loss = train::cross_entropy<float>(logits, label, dlogits.view());
+    model.backward(dlogits.view(), executor);
+    return loss;
+  }
+  const std::vector<Index> teacher_label = labels("teacher_label");
+  Tensor<float, 3> heads({2, logits.extent(0), logits.extent(1)}), dheads(heads.shape());
+  model.forward_train(image, heads.view(), executor);
+  const double loss = train::hard_distillation<float>(heads.view(), label, teacher_label, dheads.view());
+  model.backward(dheads.view(), executor);
+  for (Index b = 0; b < logits.extent(0); ++b) {
+    for (Index k = 0; k < logits.extent(1); ++k) logits(b, k) = (heads(0, b, k) + heads(1, b, k)) / 2;
+  }
+  return loss;
 }
 
 void run_program(const Options& options) {
@@ -104,13 +133,7 @@ void run_program(const Options& options) {
   io::SafetensorsWriter writer;
   double loss = 0;
   if (options.backward) {
-    const auto label = input.read_tensor<Index, 1>("label", {image.extent(0)});
-    Tensor<float, 2> dlogits(logits.shape());
-    model.zero_grad();
-    model.forward_train(image.view(), logits.view(), pool);
-    loss = train::cross_entropy<float>(
-        logits.view(), std::span<const Index>(label.data(), static_cast<std::size_t>(label.size())), dlogits.view());
-    model.backward(dlogits.view(), pool);
+    loss = backward(model, input, image.view(), logits.view(), pool);
     writer.add("loss", io::Dtype::kF64, {1}, std::as_bytes(std::span(&loss, 1)));
     for (const nn::Parameter<float>* p : model.parameters()) {
       writer.add("grad." + p->name, io::Dtype::kF32, p->shape,
@@ -129,9 +152,10 @@ void run_program(const Options& options) {
 int main(int argc, char** argv) {
   using namespace lion::examples;
   CLI::App app(
-      "Runs a vision model (LION under any mask, or a softmax ViT) from a weights file under timm/DeiT names. "
-      "With --image it prints the top 5 classes; with --input it writes the logits of the tensor image "
-      "[B,channels,height,width] and, with --backward, the loss of label [B] and grad.NAME of every weight. "
+      "Runs a vision model (LION under any mask, or a softmax ViT; distilled or not) from a weights file under "
+      "timm/DeiT names. With --image it prints the top 5 classes; with --input it writes the logits of the tensor "
+      "image [B,channels,height,width] and, with --backward, the loss of label [B], if distilled by half with that of "
+      "teacher_label [B], and grad.NAME of every weight. "
       "Size, crop, mean and deviation of images come from the weights' metadata, else they are ImageNet's.",
       "lion_vision");
   Options options;
@@ -140,13 +164,13 @@ int main(int argc, char** argv) {
   app.add_option("--input", options.input, "safetensors file with image [B,channels,height,width]");
   app.add_option("--output", options.output, "safetensors file to write");
   app.add_option("--classes", options.classes, "file with the name of a class on each line");
-  app.add_flag("--backward", options.backward, "with --input, which then also holds label: the gradients");
+  app.add_flag("--backward", options.backward, "with --input, which then also holds the labels: the gradients");
   add_threads(app, options.threads);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
   const std::string group = "The model, where the metadata does not say or is to be overruled";
   for (const char* key : {"image_size", "patch_size", "in_chans", "embed_dim", "num_heads", "depth", "num_classes",
-                          "mask_type", "order", "pos_emb", "cls_tok", "mlp_ratio"}) {
+                          "mask_type", "order", "pos_emb", "cls_tok", "distilled", "mlp_ratio"}) {
     std::string flag = std::string("--") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     app.add_option(flag, options.config[key])->group(group);

@@ -15,6 +15,7 @@ TEST_CASE("inference allocates nothing once its scratch has the size, at any ima
     config.mask_type = mask;
     config.order = "s_curve";
     config.cls_tok = false;
+    config.distilled = config.mask_type == "softmax";
     model::Vision<double> vision(config);
     Tensor<double, 4> images({3, 3, 160, 144});
     Tensor<double, 2> logits({3, 200});

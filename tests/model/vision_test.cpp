@@ -41,6 +41,7 @@ TEST_CASE("the same bits for any number of threads, in inference and training") 
     model::VisionConfig config = small(mask);
     config.drop_path = 0.3;
     config.dropout = 0.1;
+    config.distilled = config.mask_type == "selective" || config.mask_type == "softmax";
     model::Vision<float> vision(config);
     const auto images = pictures({5, 3, 12, 12});
     Tensor<float, 2> logits({5, 5}), trained({5, 5}), again({5, 5}), dlogits({5, 5});
@@ -116,6 +117,50 @@ TEST_CASE("memory does not grow with the batch; borrowed memory of the stated si
       "workspace: 1000 bytes given, expected at least " + std::to_string(vision.activation_bytes(images.shape())));
 }
 
+TEST_CASE("stochastic depth drops a branch per sample, ever more often over the depth, and scales what it keeps") {
+  model::VisionConfig config = small("linear");
+  config.depth = 3;
+  config.drop_path = 0.4;
+  constexpr Index samples = 400;
+  model::Vision<float> vision(config);
+  Tensor<float, 4> images({samples, 3, 2, 2});  // one picture for all
+  images.fill(0.5f);
+  const View<const float, 4> image(images.data(), {1, 3, 2, 2});
+  Tensor<float, 2> logits({samples, 5}), kept({1, 5}), dropped({1, 5});
+  std::vector<std::vector<bool>> drawn;
+  for (const Index block : {0, 1, 2}) {
+    for (const char* branch : {".attn.proj.bias", ".mlp.fc2.bias"}) {
+      const std::string name = "blocks." + std::to_string(block) + branch;
+      INFO(name);
+      nn::Parameter<float>* bias = nullptr;
+      for (nn::Parameter<float>* p : vision.parameters()) {
+        if (p->name.starts_with("blocks.")) p->value.fill(0);
+        if (p->name == name) bias = p;
+      }
+      const double rate = 0.2 * static_cast<double>(block);
+      vision.forward(image, dropped);
+      bias->value(3) = static_cast<float>(1 / (1 - rate));
+      vision.forward(image, kept);
+      bias->value(3) = 1;
+      vision.forward_train(images, logits, {}, 5);
+      const auto close = [&](Index b, const Tensor<float, 2>& to) {
+        double apart = 0;
+        for (Index c = 0; c < 5; ++c) apart += std::abs(static_cast<double>(logits(b, c) - to(0, c)));
+        return apart < 1e-5;
+      };
+      Index count = 0;
+      drawn.emplace_back();
+      for (Index b = 0; b < samples; ++b) {
+        REQUIRE(close(b, dropped) != close(b, kept));
+        count += close(b, dropped);
+        drawn.back().push_back(close(b, dropped));
+      }
+      REQUIRE(static_cast<double>(count) / samples == Approx(rate).margin(0.06));
+    }
+  }
+  for (std::size_t i = 3; i < drawn.size(); ++i) REQUIRE(drawn[i] != drawn[i - 1]);  // each branch has its own draws
+}
+
 TEST_CASE("gradients are added until they are zeroed, and a model moves") {
   model::Vision<float> first(small("decay", "row_major"));
   const auto images = pictures({2, 3, 12, 12});
@@ -149,8 +194,11 @@ TEST_CASE("sizes of the presets: the paper's 86.6 M for ViT-B and LION-B") {
     const Index block = model::Vision<float>(config).parameter_count() - one;
     return static_cast<double>(one + 11 * block) / 1e6;
   };
-  const auto base = model::VisionConfig::base_size();
+  auto base = model::VisionConfig::base_size();
   REQUIRE(base.depth == 12);
+  base.distilled = true;
+  REQUIRE(millions(base, "softmax", "row_major") == Approx(87.338192).epsilon(1e-9));  // DeiT-B distilled
+  base.distilled = false;
   REQUIRE(millions(base, "softmax", "row_major") == Approx(86.567656).epsilon(1e-9));
   REQUIRE(millions(base, "linear", "row_major") == Approx(86.567656).epsilon(1e-9));
   REQUIRE(millions(base, "decay", "s_curve") == Approx(86.567656 + 24 * 12e-6).epsilon(1e-9));
@@ -161,6 +209,7 @@ TEST_CASE("sizes of the presets: the paper's 86.6 M for ViT-B and LION-B") {
 
 TEST_CASE("initial weights come from the seed") {
   model::VisionConfig config = small("selective");
+  config.distilled = true;
   const model::Vision<float> a(config), b(config);
   config.seed = 1;
   const model::Vision<float> c(config);
@@ -170,7 +219,7 @@ TEST_CASE("initial weights come from the seed") {
     REQUIRE(std::equal(p->value.data(), p->value.data() + p->size(), q->value.data()));
     const bool drawn = p->shape.size() > 1 || p->name == "patch_embed.proj.bias";
     REQUIRE(std::equal(p->value.data(), p->value.data() + p->size(), r->value.data()) == !drawn);
-    REQUIRE(p->decay == (p->shape.size() > 1 && p->name != "cls_token" && p->name != "pos_embed"));
+    REQUIRE(p->decay == (p->shape.size() > 1 && !p->name.ends_with("_token") && p->name != "pos_embed"));
   }
 }
 
@@ -193,7 +242,11 @@ TEST_CASE("wrong calls are answered with the argument, what came and what was ex
         vision.forward_train(pictures({0, 3, 12, 12}), Tensor<float, 2>({0, 5}));
       },
       "vision: images has 0 samples, expected at least 1 to train on");
+  Tensor<float, 3> of_two({2, 2, 5});
+  require_error<ArgumentError>([&] { vision.forward_train(images, of_two); },
+                               "vision: logits has shape [2,2,5], expected [1,2,5]");
   vision.forward_train(images, logits);
   require_error<ArgumentError>([&] { vision.backward(wrong); }, "vision: dlogits has shape [2,6], expected [2,5]");
+  require_error<ArgumentError>([&] { vision.backward(of_two); }, "vision: dlogits has shape [2,2,5], expected [1,2,5]");
   vision.forward(pictures({0, 3, 12, 12}), Tensor<float, 2>({0, 5}));  // nothing to do is no error
 }
