@@ -10,6 +10,7 @@
 #include "lion/train/distillation.hpp"
 #include "lion/train/ema.hpp"
 #include "lion/train/masking.hpp"
+#include "lion/train/mean_squared_error.hpp"
 #include "lion/train/packing.hpp"
 #include "lion/train/random.hpp"
 #include "lion/train/schedule.hpp"
