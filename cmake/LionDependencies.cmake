@@ -80,6 +80,17 @@ if(LION_TEXT)
   endif()
 endif()
 
+# The image decoder, <stb/stb_image.h>. It has no CMake package of its own.
+if(LION_IMAGE AND NOT TARGET stb::stb)
+  find_path(LION_STB_INCLUDE_DIR stb/stb_image.h)
+  mark_as_advanced(LION_STB_INCLUDE_DIR)
+  if(NOT LION_STB_INCLUDE_DIR)
+    message(FATAL_ERROR "lion: <stb/stb_image.h> was not found, and its authors tag no release that could be "
+                        "fetched: install libstb-dev, or turn LION_IMAGE off.")
+  endif()
+  lion_header_target(stb::stb "${LION_STB_INCLUDE_DIR}")
+endif()
+
 # Catch2 2.13 or 3: gives the target lion_catch, with a main.
 macro(lion_require_catch2)
   find_package(Catch2 CONFIG QUIET)
@@ -120,19 +131,5 @@ macro(lion_require_cli11)
       GIT_TAG v2.3.2
       GIT_SHALLOW ON)
     lion_header_target(CLI11::CLI11 "${cli11_SOURCE_DIR}/include")
-  endif()
-endmacro()
-
-# The examples' image decoder: stb::stb, with <stb/stb_image.h>. It has no CMake package of its own.
-macro(lion_require_stb)
-  if(NOT TARGET stb::stb)
-    find_path(LION_STB_INCLUDE_DIR stb/stb_image.h)
-    mark_as_advanced(LION_STB_INCLUDE_DIR)
-    if(LION_STB_INCLUDE_DIR)
-      lion_header_target(stb::stb "${LION_STB_INCLUDE_DIR}")
-    else()
-      message(FATAL_ERROR "lion: <stb/stb_image.h> was not found, and its authors tag no release that could be "
-                          "fetched: install libstb-dev, or turn LION_BUILD_EXAMPLES off.")
-    endif()
   endif()
 endmacro()

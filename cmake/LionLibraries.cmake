@@ -41,6 +41,14 @@ endif()
 if(LION_TEXT)
   lion_library(text lion::lion utf8proc::utf8proc)
 endif()
+if(LION_IMAGE)
+  lion_library(image lion::lion stb::stb)
+  # The decoder is no header: whatever links lion::image compiles it.
+  set(lion_decoder lion/image/decode.cpp)
+  target_sources(
+    lion_image INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/${lion_decoder}>"
+                         "$<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${CMAKE_INSTALL_INCLUDEDIR}/${lion_decoder}>")
+endif()
 
 if(LION_INSTALL)
   # One configuration file serves both trees: it finds its targets beside itself.
@@ -52,7 +60,7 @@ if(LION_INSTALL)
                 cmake/LionFindUtf8proc.cmake
           DESTINATION "${lion_config_dir}")
   install(DIRECTORY include/lion DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp"
-          PATTERN "math.md" PATTERN "io" EXCLUDE PATTERN "text" EXCLUDE)
+          PATTERN "math.md" PATTERN "image/decode.cpp" PATTERN "io" EXCLUDE PATTERN "text" EXCLUDE)
   if(LION_IO)
     install(DIRECTORY include/lion/io DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
   endif()

@@ -1,9 +1,9 @@
-# find_package(lion [version] [COMPONENTS io text]): lion::lion always, lion::COMPONENT for each component asked for.
+# find_package(lion [version] [COMPONENTS io text image]): lion::lion always, lion::COMPONENT for each component asked for.
 # The same file serves the build tree and an install: the targets lie beside it.
 
 include(CMakeFindDependencyMacro)
 
-set(lion_known_components io text)
+set(lion_known_components io text image)
 
 foreach(component IN LISTS lion_FIND_COMPONENTS)
   set(lion_${component}_FOUND FALSE)
@@ -59,4 +59,20 @@ if(lion_text_FOUND)
     return()
   endif()
   include("${CMAKE_CURRENT_LIST_DIR}/lion_textTargets.cmake")
+endif()
+
+if(lion_image_FOUND)
+  if(NOT TARGET stb::stb)
+    find_path(LION_STB_INCLUDE_DIR stb/stb_image.h)
+    mark_as_advanced(LION_STB_INCLUDE_DIR)
+    if(NOT LION_STB_INCLUDE_DIR)
+      set(lion_FOUND FALSE)
+      set(lion_NOT_FOUND_MESSAGE "lion's component image needs <stb/stb_image.h> (Debian: libstb-dev).")
+      return()
+    endif()
+    add_library(stb::stb INTERFACE IMPORTED)
+    set_target_properties(stb::stb PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${LION_STB_INCLUDE_DIR}"
+                                              INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${LION_STB_INCLUDE_DIR}")
+  endif()
+  include("${CMAKE_CURRENT_LIST_DIR}/lion_imageTargets.cmake")
 endif()

@@ -12,13 +12,14 @@
 
 #include "common/program.hpp"
 #include "common/table.hpp"
+#include "lion/image/decode.hpp"
+#include "lion/image/preprocess.hpp"
 #include "lion/io/model.hpp"
 #include "lion/io/safetensors.hpp"
 #include "lion/io/safetensors_writer.hpp"
 #include "lion/model/vision.hpp"
 #include "lion/train/cross_entropy.hpp"
 #include "lion/train/distillation.hpp"
-#include "lion_vision/preprocess.hpp"
 
 namespace lion::examples {
 namespace {
@@ -112,9 +113,11 @@ void run_program(const Options& options) {
     if (config.in_chans != 1 && config.in_chans != 3) {
       throw ArgumentError("in_chans is " + std::to_string(config.in_chans) + ", expected 1 or 3 to read an image");
     }
-    const Preprocessing preparation = preprocessing_of(metadata, config.in_chans);
+    const image::Preprocessing preprocess = image::preprocessing_from(metadata, config.in_chans);
     const std::vector<std::string> names = read_classes(options.classes, config.num_classes);
-    const auto image = preprocess(read_picture(options.image, config.in_chans), preparation, config.image_size);
+    Tensor<float, 4> image({1, config.in_chans, config.image_size, config.image_size});
+    preprocess(image::read_image(options.image, config.in_chans),
+               View<float, 3>(image.data(), {config.in_chans, config.image_size, config.image_size}));
     Tensor<float, 2> logits({1, config.num_classes});
     model.forward(image.view(), logits.view(), pool);
     if (!options.output.empty()) {

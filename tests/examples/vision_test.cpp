@@ -110,11 +110,11 @@ TEST_CASE("lion_vision prepares a picture as Pillow and torchvision do") {
   REQUIRE(ran.err == "");
   REQUIRE(ran.code == 0);
   const auto image = SafetensorsFile::open(kOutput).read_tensor<double, 4>("image", {1, 3, 20, 20});
-  // Pillow's bicubic of each channel in float from 40×30 to 29×22, cut at (4, 1), ImageNet's mean and deviation.
+  // Pillow's bicubic of bytes from 40×30 to 29×22, cut at (4, 1), ImageNet's mean and deviation.
   const std::vector<std::tuple<Index, Index, Index, double>> expected{
-      {0, 0, 0, -0.43442565801362276}, {0, 7, 13, 0.28352478185595387}, {0, 19, 19, -1.1561925520542926},
-      {1, 0, 19, 0.9787863663264682},  {1, 11, 4, 0.9807722121477126},  {1, 19, 0, 1.809780220900263},
-      {2, 3, 3, 1.4767835680643715},   {2, 10, 17, 1.3208005968729652}, {2, 19, 19, 1.3409880277845594}};
+      {0, 0, 0, -0.42255330079630093}, {0, 7, 13, 0.2795616063019097},  {0, 19, 19, -1.1589177155578387},
+      {1, 0, 19, 0.9754901960784315},  {1, 11, 4, 0.9754901960784315},  {1, 19, 0, 1.8158263305322129},
+      {2, 3, 3, 1.472244008714597},    {2, 10, 17, 1.3153812636165574}, {2, 19, 19, 1.350239651416122}};
   for (const auto& [c, y, x, value] : expected) REQUIRE(std::abs(image(Index(0), c, y, x) - value) < 1e-5);
 }
 
@@ -180,7 +180,8 @@ TEST_CASE("lion_vision takes the configuration from flags where the metadata has
   }
   metadata["mean"] = "0.1, 0.2";
   write(metadata);
-  require_refused({"--weights", bare, "--image", kPicture}, "mean is '0.1, 0.2', expected 3 finite numbers");
+  require_refused({"--weights", bare, "--image", kPicture},
+                  "preprocess: mean is '0.1, 0.2', expected 3 finite numbers");
 }
 
 TEST_CASE("lion_vision says what is wrong and writes nothing") {
@@ -193,7 +194,7 @@ TEST_CASE("lion_vision says what is wrong and writes nothing") {
   require_refused({"--weights", "no-such-file", "--image", kPicture}, "open: no-such-file: No such file or directory");
   require_refused({"--weights", weights, "--image", "no-such-file"}, "image: no-such-file: No such file or directory");
   require_refused({"--weights", weights, "--image", weights},
-                  "image: " + weights + " is no PNG, JPEG or PNM image that can be decoded: unknown image type");
+                  "image: " + weights + " is no PNG, JPEG, PPM or PGM image that can be decoded: unknown image type");
   require_refused({"--weights", weights, "--image", kPicture, "--form", "fast"},
                   "vision: form is 'fast', expected one of full, rnn, chunk, auto");
   require_refused({"--weights", weights, "--image", kPicture, "--chunk-size", "0"},

@@ -1,0 +1,47 @@
+// The decoder behind lion/image/decode.hpp. The target lion::image compiles this file into whatever links it; without
+// CMake, compile it once yourself.
+
+#include "lion/image/decode.hpp"
+
+#include <algorithm>
+#include <memory>
+
+// Everything of stb's stays in this file, so that it does not meet another copy of it in your program.
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#define STBI_MAX_DIMENSIONS 65535
+#include <stb/stb_image.h>
+
+namespace lion::image::detail {
+
+// Weak: a program and an object library of its own may both have brought it.
+[[gnu::weak]] Image decode_stb(std::span<const std::byte> bytes, Index channels, const std::string& name) {
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const auto size = static_cast<int>((std::min)(bytes.size(), std::size_t{0x7fffffff}));
+  const auto fail = [&] {
+    const char* reason = stbi_failure_reason();
+    throw FileError("image: " + name +
+                    " is no PNG, JPEG, PPM or PGM image that can be decoded: " + (reason ? reason : "no reason known"));
+  };
+  int width = 0, height = 0, stored = 0;
+  if (!stbi_info_from_memory(data, size, &width, &height, &stored)) {
+    // Only the decoder proper knows why: it does not get further than the header.
+    stbi_image_free(stbi_load_from_memory(data, size, &width, &height, &stored, static_cast<int>(channels)));
+    fail();
+  }
+  if (width < 1 || height < 1 || height > kMostPixels / width) {
+    throw FileError("image: " + name + " has " + std::to_string(height) + " x " + std::to_string(width) +
+                    " pixels, expected at least 1 and at most " + std::to_string(kMostPixels));
+  }
+  const std::unique_ptr<stbi_uc, void (*)(void*)> decoded(
+      stbi_load_from_memory(data, size, &width, &height, &stored, static_cast<int>(channels)), stbi_image_free);
+  if (!decoded) fail();
+  Image image({height, width, channels});
+  std::copy_n(decoded.get(), image.size(), image.data());
+  return image;
+}
+
+}  // namespace lion::image::detail
