@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_safetensors: small files of every kind, well-formed and not. They are in the repository;
+"""Writes the seeds of fuzz_safetensors and fuzz_images: small files of every kind, well-formed and not. They are in the repository;
 run this after changing it:  python3 make_corpus.py"""
 
 import json
@@ -57,3 +57,32 @@ save("lone_surrogate", b'{"\\ud800":{}}')
 save("nested", b'{"a":' + b"[" * 200)
 save("nul", b"{}\0{}")
 (folder / "short").write_bytes(b"\2\0\0")
+
+images = Path(__file__).parent / "corpus" / "images"
+images.mkdir(parents=True, exist_ok=True)
+
+
+def idx(*words, data=b""):
+    return struct.pack(">%dI" % len(words), *words) + data
+
+
+for name, content in {
+    "idx1": idx(0x801, 3, data=b"\1\2\3"),
+    "idx3": idx(0x803, 2, 2, 3, data=bytes(range(12))),
+    "idx3_empty": idx(0x803, 0, 28, 28),
+    "idx3_short": idx(0x803, 2, 2, 3, data=bytes(11)),
+    "idx3_overflow": idx(0x803, 2**31, 2**31, 4),
+    "idx_header": idx(0x803, 1),
+    "idx_float": idx(0xD01, 1, data=bytes(4)),
+    "gzip": b"\x1f\x8b\x08\0",
+    "cifar10": b"\7" + bytes(i * 37 % 256 for i in range(3072)),
+    "cifar10_label": b"\x0b" + bytes(3072),
+    "cifar100": b"\3\x63" + bytes(3072),
+    "ppm": b"P6\n# comment\n2 1\n255\n123456",
+    "pgm_16": b"P5 2 1 65535\n\0\1\2\3",
+    "pgm_dark": b"P5 1 1 7 \5",
+    "ppm_short": b"P6 2 2 255\n123",
+    "ppm_absurd": b"P6 178956970 178956970 255\n",
+    "ppm_cut": b"P6 2 1 255",
+}.items():
+    (images / name).write_bytes(content)
