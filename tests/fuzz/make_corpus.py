@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_safetensors and fuzz_images: small files of every kind, well-formed and not. They are in the repository;
+"""Writes the seeds of the fuzz targets: small files of every kind, well-formed and not. They are in the repository;
 run this after changing it:  python3 make_corpus.py"""
 
 import json
@@ -86,3 +86,29 @@ for name, content in {
     "ppm_cut": b"P6 2 1 255",
 }.items():
     (images / name).write_bytes(content)
+
+# fuzz_text: the first byte says what the rest is read as.
+folder = Path(__file__).parent / "corpus" / "text"
+folder.mkdir(parents=True, exist_ok=True)
+special = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+for name, text in {
+    "uncased": "uAb\u00e9E\u0301\u0323 [MASK]b\u200b\u6771. \ud55c \u0130\t\u2028",
+    "marks": "u\u302e\U0001d165e\u0301\u0323\u0301",
+    "cased": "cAB ab [CLS][UNK] \u00c9",
+    "invalid_utf8": b"ua\xc0\xaf\xed\xa0\x80b\xf4\x90\x80\x80\xe6\x9d",
+    "train": "taab aab ab ba caf\u00e9 [SEP] " + "a" * 120,
+    "vocabulary": "v" + special + "the\r\n##s\n\u00e9\n",
+    "vocabulary_twice": "v" + special + "a\na\n",
+    "paragraphs": "pone\ntwo\n\n \nthree",
+    "json_lines": 'j{"text":"caf\\u00e9","url":{"a":[1,null]}}\n\n{"text":3}\n',
+    "cola": "0gj04\t1\t\tA.\ngj04\t0\t*\tB.\n",
+    "cola_test": "0index\tsentence\n0\tA.\n",
+    "sst2": "1sentence\tlabel\na \t1\n",
+    "mrpc": "2\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\t\"A\tB\n",
+    "qqp": "Did\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\n3\t4\t5\tA\tB\t0\n",
+    "stsb": "4sentence1\tsentence2\tscore\na\tb\t3.800\na\tb\t6\n",
+    "mnli": "5sentence1\tsentence2\tlabel1\tgold_label\na\tb\tneutral\tcontradiction\n",
+    "qnli": "6index\tquestion\tsentence\tlabel\n0\ta\tb\tnot_entailment\n",
+    "rte": "7index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n",
+}.items():
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())

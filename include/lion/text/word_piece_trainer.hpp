@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lion/text/basic_tokenizer.hpp"
+#include "lion/text/documents.hpp"
 #include "lion/text/vocabulary.hpp"
 #include "lion/text/word_piece.hpp"
 
@@ -251,12 +252,6 @@ class WordPieceTrainer {
   WordPieceTrainerConfig config_;
   BasicTokenizer basic_;
   detail::TextMap<Index> counts_;
-};
-
-/// Gives texts one after another: next() puts the next into its argument, or is false.
-template <class D>
-concept DocumentSource = requires(D& documents, std::string& text) {
-  { documents.next(text) } -> std::convertible_to<bool>;
 };
 
 /// A vocabulary of the words of all documents: a DocumentSource, read to its end, or a range of texts. See
