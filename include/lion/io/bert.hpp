@@ -2,7 +2,7 @@
 /// BERT checkpoints, of LION and of plain BERT, as they are spread: names from TensorFlow's days, tensors that are
 /// stored twice, heads that a model does not have.
 
-#include <array>
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,9 +60,10 @@ void append_if_untied(std::vector<std::string>& lines, const SafetensorsFile& fi
                       const std::string& original) {
   const TensorInfo *a = file.find(copy), *b = file.find(original);
   if (!a || !b || a == b) return;
-  if (a->shape == b->shape && readable_as<T>(a->dtype) && readable_as<T>(b->dtype) &&
-      file.read_values<T>(copy) == file.read_values<T>(original)) {
-    return;
+  if (a->shape == b->shape) {
+    if (a->dtype == b->dtype && std::ranges::equal(a->bytes, b->bytes)) return;
+    const bool readable = readable_as<T>(a->dtype) && readable_as<T>(b->dtype);
+    if (readable && file.read_values<T>(copy) == file.read_values<T>(original)) return;
   }
   lines.push_back(in_quotes(copy) + " differs from " + in_quotes(original));
 }
