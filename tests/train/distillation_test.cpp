@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lion/train/cross_entropy.hpp"
+#include "lion/train/soft_cross_entropy.hpp"
 #include "nn/differences.hpp"
 #include "support/require_error.hpp"
 
@@ -121,6 +122,46 @@ TEST_CASE("gradients of both losses are their derivatives") {
   }
 }
 
+TEST_CASE("micro-batches add up to their step, with the same bits for any number of threads") {
+  const auto logits = nn_test::tensor<double, 3>({2, 4, 6}, 2, 3);
+  const auto teacher = nn_test::tensor<double, 2>({4, 6}, 3, 5);
+  const Tensor<double, 2> targets = mixed_targets();
+  Tensor<double, 3> whole({2, 4, 6}), parts({2, 4, 6});
+  const auto rows = [](auto x, Index first, Index n) {  // of [R,B,K]
+    return decltype(x)(x.at(0, first), {x.extent(0), n, x.extent(2)}, x.strides());
+  };
+  const auto matrix_rows = [](View<const double, 2> x, Index first, Index n) {
+    return View<const double, 2>(x.at(first), {n, x.extent(1)});
+  };
+  const View<const double, 3> z = logits.view();
+  const std::span<const Index> labels(kLabels), teachers(kTeacher);
+  ThreadPool pool(3);
+  const double hard = hard_distillation<double>(z, labels, teachers, whole.view(), 0.1);
+  REQUIRE(hard_distillation<double>(z, labels, teachers, parts.view(), 0.1, pool) == hard);
+  REQUIRE(std::equal(whole.data(), whole.data() + whole.size(), parts.data()));
+  REQUIRE(hard_distillation<double>(rows(z, 0, 1), labels.first(1), teachers.first(1), rows(parts.view(), 0, 1), 0.1,
+                                    {}, 4) +
+              hard_distillation<double>(rows(z, 1, 3), labels.last(3), teachers.last(3), rows(parts.view(), 1, 3), 0.1,
+                                        {}, 4) ==
+          Approx(hard).epsilon(1e-14));
+  REQUIRE(std::equal(whole.data(), whole.data() + whole.size(), parts.data()));
+
+  const double soft = soft_distillation<double>(z, targets.view(), teacher.view(), whole.view());
+  REQUIRE(soft_distillation<double>(z, targets.view(), teacher.view(), parts.view(), {}, pool) == soft);
+  REQUIRE(std::equal(whole.data(), whole.data() + whole.size(), parts.data()));
+  parts.fill(0);
+  double sum = 0;
+  for (const Index first : {0, 2}) {
+    sum += soft_distillation<double>(rows(z, first, 2), matrix_rows(targets.view(), first, 2),
+                                     matrix_rows(teacher.view(), first, 2), rows(parts.view(), first, 2), {}, {}, 4);
+  }
+  REQUIRE(sum == Approx(soft).epsilon(1e-14));
+  REQUIRE(std::equal(whole.data(), whole.data() + whole.size(), parts.data()));
+  require_error<ArgumentError>(
+      [&] { soft_distillation<double>(z, targets.view(), teacher.view(), parts.view(), {}, {}, 3); },
+      "soft_distillation: rows is 3, expected 0 or at least the 4 rows of logits");
+}
+
 TEST_CASE("distillation says what is wrong and writes nothing") {
   const auto logits = nn_test::tensor<double, 3>({2, 2, 3}, 2, 3), three = nn_test::tensor<double, 3>({3, 2, 3}, 2);
   const Tensor<double, 2> teacher({2, 3}), wide({2, 4});
@@ -138,8 +179,7 @@ TEST_CASE("distillation says what is wrong and writes nothing") {
   require_error<ArgumentError>(hard(logits, labels, labels, misshapen.view()),
                                "hard_distillation: dlogits has shape [2,2,4], expected [2,2,3] to match logits");
   require_error<ArgumentError>(hard(three, labels, labels, {}),
-                               "hard_distillation: logits has shape [3,2,3], expected one or two classifiers, at least "
-                               "one row and one class");
+                               "hard_distillation: logits has shape [3,2,3], expected one or two classifiers");
   const auto soft = [&](const Tensor<double, 2>& t, SoftDistillation options, double smoothing) {
     return [=, &logits, &labels, &t, &gradient] {
       soft_distillation<double>(logits.view(), labels, t.view(), gradient.view(), options, smoothing);

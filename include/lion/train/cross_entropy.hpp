@@ -1,14 +1,7 @@
 #pragma once
 /// The loss of a classifier.
 
-#include <algorithm>
-#include <cmath>
-#include <span>
-#include <string>
-#include <vector>
-
-#include "lion/core/executor.hpp"
-#include "lion/core/view.hpp"
+#include "lion/train/softmax_loss.hpp"
 
 namespace lion::train {
 
@@ -23,60 +16,12 @@ namespace lion::train {
 template <Real S>
 double cross_entropy(View<const S, 2> logits, std::span<const Index> labels, View<S, 2> dlogits = {},
                      double label_smoothing = 0, Executor executor = {}, Index rows = 0) {
-  const Index B = logits.extent(0), K = logits.extent(1);
-  if (K < 1 || (B < 1 && rows == 0)) {
-    throw ArgumentError("cross_entropy: logits has shape " + to_string(logits.shape()) +
-                        ", expected at least one row and one class");
-  }
-  require_shape<1>("cross_entropy", "labels", {static_cast<Index>(labels.size())}, {B}, " to match logits");
-  if (dlogits) require_shape<2>("cross_entropy", "dlogits", dlogits.shape(), {B, K}, " to match logits");
-  if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
-    throw ArgumentError("cross_entropy: label_smoothing is " + std::to_string(label_smoothing) +
-                        ", expected a value in [0, 1]");
-  }
-  for (Index b = 0; b < B; ++b) {
-    const Index label = labels[static_cast<std::size_t>(b)];
-    if (label < 0 || label >= K) {
-      throw ArgumentError("cross_entropy: labels[" + std::to_string(b) + "] is " + std::to_string(label) +
-                          ", expected a value in [0, " + std::to_string(K) + ")");
-    }
-  }
-  if (rows != 0 && rows < B) {
-    throw ArgumentError("cross_entropy: rows is " + std::to_string(rows) + ", expected 0 or at least the " +
-                        std::to_string(B) + " rows of logits");
-  }
-
-  const double off = label_smoothing / static_cast<double>(K);
-  const double on = 1 - label_smoothing;
-  const auto count = static_cast<double>(rows == 0 ? B : rows);
-  std::vector<double> losses(static_cast<std::size_t>(B));
-  std::vector<double> powers(static_cast<std::size_t>(executor.lanes(B) * K));
-  executor.for_each_task(B, [&](Index b, Index lane) {
-    double* power = powers.data() + lane * K;  // [K], e^(logit - peak)
-    const Index label = labels[static_cast<std::size_t>(b)];
-    double peak = static_cast<double>(logits(b, 0));
-    for (Index k = 1; k < K; ++k) peak = (std::max)(peak, static_cast<double>(logits(b, k)));
-    double sum = 0, below_peak = 0;
-    for (Index k = 0; k < K; ++k) {
-      const double x = static_cast<double>(logits(b, k)) - peak;
-      power[k] = std::exp(x);
-      sum += power[k];
-      below_peak += x;
-    }
-    const double log_sum = std::log(sum);
-    const double own = static_cast<double>(logits(b, label)) - peak;
-    double& loss = losses[static_cast<std::size_t>(b)];
-    loss = on * (log_sum - own);
-    if (off > 0) loss += off * (static_cast<double>(K) * log_sum - below_peak);
-    if (!dlogits) return;
-    for (Index k = 0; k < K; ++k) {
-      const double target = (k == label ? on : 0) + off;
-      dlogits(b, k) = static_cast<S>((power[k] / sum - target) / count);
-    }
-  });
-  double loss = 0;
-  for (const double of_row : losses) loss += of_row;
-  return loss / count;
+  const double count = detail::check_rows("cross_entropy", logits.shape(), rows);
+  detail::check_labels("cross_entropy", "labels", labels, logits.shape());
+  if (dlogits) require_shape<2>("cross_entropy", "dlogits", dlogits.shape(), logits.shape(), " to match logits");
+  detail::check_fraction("cross_entropy", "label_smoothing", label_smoothing);
+  return detail::weighted_cross_entropy(logits, detail::SmoothedLabels(labels, label_smoothing, logits.extent(1)),
+                                        1 / count, dlogits, executor);
 }
 
 }  // namespace lion::train
