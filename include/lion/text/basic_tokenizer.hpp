@@ -47,10 +47,11 @@ struct Word {
 };
 
 /// BERT's basic tokenisation (Devlin et al., arXiv 1810.04805, `tokenization.py`), step by step as Hugging Face's
-/// tokenizers do it (BertNormalizer and BertPreTokenizer, so the same words and offsets): words of `never_split` are
-/// cut out of the original text wherever they stand, the longest first; of the rest, control characters and U+FFFD are
-/// dropped, white space separates words, Han ideographs are words of their own, accents are stripped, letters are
-/// lowered, and every punctuation character is a word of its own.
+/// tokenizers do it (BertNormalizer and BertPreTokenizer; the same words, and the same offsets but where canonical
+/// ordering moves a mark that is not stripped): words of `never_split` are cut out of the original text wherever they
+/// stand, the longest first; of the rest, control characters and U+FFFD are dropped, white space separates words, Han
+/// ideographs are words of their own, accents are stripped, letters are lowered, and every punctuation character is a
+/// word of its own.
 ///
 /// Any bytes are text: a byte that is not part of well-formed UTF-8 counts as U+FFFD, and so is dropped (as Python's
 /// errors="ignore" does). Unicode's tables are utf8proc's; characters assigned after Unicode 8, which the tables of
