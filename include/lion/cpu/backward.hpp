@@ -21,7 +21,7 @@ struct BackwardScratch {
   State<A> crossed;  // of keys, with one decay per head
   A* counts = nullptr;
   MaskScalars<kind, M::gated> scalars;
-  Index loaded = -1;
+  Index loaded = -1, loaded_queries = -1;  // first positions of the tiles in k and v, and in q and dn
 
   BackwardScratch(Arena& arena, Index L, Index D, Index E)
       : rows(arena),
@@ -50,7 +50,7 @@ struct BackwardScratch {
   void restart() {
     rows.restart();
     columns.restart();
-    loaded = -1;
+    loaded = loaded_queries = -1;
   }
 
   template <class Head>
@@ -192,6 +192,8 @@ class BackwardWalk {
   }
 
   void load_queries(Stretch tile) {
+    if (s_.loaded_queries == tile.first) return;
+    s_.loaded_queries = tile.first;
     head_.load_q(tile, s_.q);
     upstream_.load(head_, tile, s_.dn, s_.dd);
   }

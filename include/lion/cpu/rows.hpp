@@ -51,9 +51,21 @@ void store_row(const From* from, Index width, To* to) {
 /// Σ a[i]·b[i] in a's type, b converted.
 template <class A, class B>
 A dot_row(const A* a, const B* b, Index width) {
-  A sum = 0;
-  for (Index i = 0; i < width; ++i) sum += a[i] * static_cast<A>(b[i]);
-  return sum;
+  constexpr Index W = kWidth<A>;
+  Packed<A> total{};
+  Index i = 0;
+  for (; i + W <= width; i += W) {
+    if constexpr (std::same_as<A, B>) {
+      total += load(a + i) * load(b + i);
+    } else {
+      Packed<A> converted;
+      for (Index j = 0; j < W; ++j) converted[j] = static_cast<A>(b[i + j]);
+      total += load(a + i) * converted;
+    }
+  }
+  A rest = sum<A>(total);
+  for (; i < width; ++i) rest += a[i] * static_cast<A>(b[i]);
+  return rest;
 }
 
 /// A tile of `rows` rows of this width, uninitialised.

@@ -55,9 +55,23 @@ inline void add_block(A* c, Index c_stride, LeftFactor<A> a, const A* b, Index b
 #pragma GCC unroll 8
     for (Index j = 0; j < vectors; ++j) {
       A* to = c + i * c_stride + j * W;
-      const Packed<A> before = load(to);
-      store(to, fade.keep * before + (fade.change * before + sums[i][j]));
+      if (fade.all()) {
+        store(to, sums[i][j]);
+      } else {
+        const Packed<A> before = load(to);
+        store(to, fade.keep * before + (fade.change * before + sums[i][j]));
+      }
     }
+  }
+}
+
+/// add_block of as many rows as are left, fewer than `rows`: one block, since two of half the size take as long each.
+template <Index rows, Index vectors, class A>
+void add_rest(A* c, Index c_stride, Index left, LeftFactor<A> a, const A* b, Index b_stride, Index depth,
+              Fade<A> fade) {
+  if constexpr (rows > 1) {
+    if (left < rows - 1) return add_rest<rows - 1, vectors>(c, c_stride, left, a, b, b_stride, depth, fade);
+    add_block<rows - 1, vectors>(c, c_stride, a, b, b_stride, depth, fade);
   }
 }
 
@@ -69,11 +83,9 @@ void add_strip(A* c, Index c_stride, Index m, LeftFactor<A> a, const A* b, Index
     add_block<rows, vectors>(c + i * c_stride, c_stride, {a.data + i * a.row, a.row, a.column}, b, b_stride, depth,
                              fade);
   }
-  if constexpr (rows > 1) {
-    if (i < m) {
-      add_strip<rows / 2, vectors>(c + i * c_stride, c_stride, m - i, {a.data + i * a.row, a.row, a.column}, b,
-                                   b_stride, depth, fade);
-    }
+  if (i < m) {
+    add_rest<rows, vectors>(c + i * c_stride, c_stride, m - i, {a.data + i * a.row, a.row, a.column}, b, b_stride,
+                            depth, fade);
   }
 }
 
@@ -84,8 +96,8 @@ void add_strip(A* c, Index c_stride, Index m, LeftFactor<A> a, const A* b, Index
 template <class A>
 void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<A> b, Fade<A> fade = {}) {
   constexpr Index W = kWidth<A>;
-  // 16 sums of 32 registers, or 8 of 16: enough to hide the latency of a multiply-add, and 64 rows divide evenly.
-  constexpr Index rows = kVectorRegisters >= 32 ? 8 : 4;
+  // 16 sums of 32 registers, or 12 of 16: enough to hide the latency of a multiply-add, and few loads for each.
+  constexpr Index rows = kVectorRegisters >= 32 ? 8 : 6;
   const Index width = padded<A>(n);
   Index j = 0;
   for (; j + 2 * W <= width; j += 2 * W) {
@@ -94,11 +106,10 @@ void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a,
   if (j < width) detail::add_strip<rows, 1>(c.data + j, c.stride, m, a, b.data + j, b.stride, depth, fade);
 }
 
-/// c = a · b.
+/// c = a · b, whatever c was.
 template <class A>
 void set_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<A> b) {
-  for (Index i = 0; i < m; ++i) std::fill_n(c(i), padded<A>(n), A(0));
-  add_tile_product(c, m, n, depth, a, b);
+  add_tile_product(c, m, n, depth, a, b, Fade<A>{A(0), A(0)});
 }
 
 namespace detail {

@@ -162,6 +162,7 @@ struct Fade {
     return {static_cast<A>(std::exp(log_decay)), A(0)};
   }
   bool none() const { return keep == A(1) && change == A(0); }
+  bool all() const { return keep == A(0) && change == A(0); }
 };
 
 /// x = fade x + factor · from, over a padded width; rounded once.
