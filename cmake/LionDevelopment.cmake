@@ -36,6 +36,10 @@ if(NOT LION_FUZZ)
     file(CONFIGURE OUTPUT "${source}" CONTENT
          "#include <lion/nn/kernels.hpp>\n\nLION_INSTANTIATE_PRODUCTS(${scalar})\n")
     list(APPEND sources "${source}")
+    set(source "${PROJECT_BINARY_DIR}/kernels/${scalar}_scans.cpp")
+    file(CONFIGURE OUTPUT "${source}" CONTENT
+         "#include <lion/nn/scan_kernels.hpp>\n\nLION_INSTANTIATE_SCANS(${scalar})\n")
+    list(APPEND sources "${source}")
     foreach(mask IN ITEMS Linear Decay Selective)
       set(source "${PROJECT_BINARY_DIR}/kernels/${scalar}_${mask}.cpp")
       file(CONFIGURE OUTPUT "${source}" CONTENT

@@ -155,8 +155,9 @@ void run_program(const Options& options) {
 int main(int argc, char** argv) {
   using namespace lion::examples;
   CLI::App app(
-      "Runs a vision model (LION under any mask, or a softmax ViT; distilled or not) from a weights file under "
-      "timm/DeiT names. With --image it prints the top 5 classes; with --input it writes the logits of the tensor "
+      "Runs a vision model (LION under any mask, or a softmax ViT, distilled or not; Hydra; Vim) from a weights file "
+      "under the names of timm/DeiT or of Hydra's and Vim's authors. With --image it prints the top 5 classes; with "
+      "--input it writes the logits of the tensor "
       "image [B,channels,height,width] and, with --backward, the loss of label [B], if distilled by half with that of "
       "teacher_label [B], and grad.NAME of every weight. "
       "Size, crop, mean and deviation of images come from the weights' metadata, else they are ImageNet's.",
@@ -172,8 +173,9 @@ int main(int argc, char** argv) {
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
   const std::string group = "The model, where the metadata does not say or is to be overruled";
-  for (const char* key : {"image_size", "patch_size", "in_chans", "embed_dim", "num_heads", "depth", "num_classes",
-                          "mask_type", "order", "pos_emb", "cls_tok", "distilled", "mlp_ratio"}) {
+  for (const char* key :
+       {"kind", "image_size", "patch_size", "in_chans", "embed_dim", "num_heads", "depth", "num_classes", "mask_type",
+        "order", "pos_emb", "cls_tok", "distilled", "mlp_ratio", "d_state", "head_dim"}) {
     std::string flag = std::string("--") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     app.add_option(flag, options.config[key])->group(group);

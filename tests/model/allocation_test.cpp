@@ -5,16 +5,20 @@
 using namespace lion;
 
 TEST_CASE("inference allocates nothing once its scratch has the size, at any image size and in any form") {
-  for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
+  for (const char* mask : {"softmax", "linear", "decay", "selective", "hydra", "vim"}) {
     model::VisionConfig config;
     config.image_size = 32;
     config.embed_dim = 384;  // wide enough for products that Eigen would pack on the heap
     config.num_heads = 6;
     config.depth = 1;
     config.num_classes = 200;
-    config.mask_type = mask;
+    if (mask[0] == 'h' || mask[0] == 'v') {
+      config.kind = mask;
+    } else {
+      config.mask_type = mask;
+    }
     config.order = "s_curve";
-    config.cls_tok = false;
+    config.cls_tok = config.kind == "vim";
     config.distilled = config.mask_type == "softmax";
     model::Vision<double> vision(config);
     Tensor<double, 4> images({3, 3, 160, 144});

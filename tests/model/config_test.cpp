@@ -56,7 +56,7 @@ TEST_CASE("what metadata does not say, a file does not have") {
 }
 
 TEST_CASE("wrong values are named") {
-  refused("kind", "mlm", "kind is 'mlm', expected vision");
+  refused("kind", "mlm", "kind is 'mlm', expected one of vision, hydra, vim");
   refused("depth", "two", "depth is 'two', expected a whole number");
   refused("depth", "2.5", "depth is '2.5', expected a whole number");
   refused("depth", "0", "depth is 0, expected at least 1");
@@ -74,6 +74,42 @@ TEST_CASE("wrong values are named") {
   refused("dropout", "-0.5", "dropout is -0.5, expected a value in [0, 1)");
   refused("seed", "-1", "seed is '-1', expected a whole number of at least 0");
   refused("mlp_ratio", "nan", "mlp_ratio is nan, expected a number that gives a hidden width of at least 1");
+}
+
+TEST_CASE("state spaces have keys of their own, and Vim its class token and positions whatever is said") {
+  Metadata metadata = small();
+  metadata["kind"] = "hydra";
+  require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
+                               "vision: d_state is missing from the metadata");
+  metadata["d_state"] = "8";
+  metadata["head_dim"] = "16";
+  metadata["num_heads"] = "5";  // of no concern
+  const model::VisionConfig hydra = model::vision_config_from(metadata);
+  REQUIRE(hydra.kind == "hydra");
+  REQUIRE(hydra.d_state == 8);
+  REQUIRE(hydra.head_dim == 16);
+  REQUIRE(hydra.orders() == 1);
+  REQUIRE_FALSE(hydra.cls_tok);
+  REQUIRE_FALSE(hydra.middle());
+  const Metadata written = model::to_metadata(hydra);
+  REQUIRE(written.at("kind") == "hydra");
+  REQUIRE_FALSE(written.contains("num_heads"));
+  REQUIRE(model::to_metadata(model::vision_config_from(written)) == written);
+  metadata["head_dim"] = "9";
+  require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
+                               "vision: head_dim is 9, expected a divisor of the inner width 48");
+
+  metadata["kind"] = "vim";
+  metadata["pos_emb"] = "False";
+  model::VisionConfig vim = model::vision_config_from(metadata);
+  REQUIRE(vim.pos_emb);
+  REQUIRE(vim.cls_tok);
+  REQUIRE(vim.middle());
+  vim.cls_tok = false;
+  require_error<ArgumentError>([&] { vim.check(); }, "vision: cls_tok is False, expected True for vim");
+  metadata["d_state"] = "0";
+  require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
+                               "vision: d_state is 0, expected at least 1");
 }
 
 TEST_CASE("a distilled model has two tokens before the patches and two classifiers") {

@@ -9,15 +9,22 @@ using namespace lion;
 
 namespace {
 
-model::VisionConfig small(const char* mask, const char* order = "s_curve") {
+/// A small model of that attention, or of kind hydra or vim.
+model::VisionConfig small(const std::string& mask, const char* order = "s_curve") {
   model::VisionConfig config;
+  if (mask == "hydra" || mask == "vim") {
+    config.kind = mask;
+    config.d_state = 6;
+    config.head_dim = 16;
+  } else {
+    config.mask_type = mask;
+  }
   config.image_size = 12;
   config.patch_size = 2;
   config.embed_dim = 24;
   config.num_heads = 3;
   config.depth = 2;
   config.num_classes = 5;
-  config.mask_type = mask;
   config.order = order;
   return config;
 }
@@ -36,12 +43,12 @@ bool same(const Tensor<float, 2>& a, const Tensor<float, 2>& b) {
 }  // namespace
 
 TEST_CASE("the same bits for any number of threads, in inference and training") {
-  for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
+  for (const char* mask : {"softmax", "linear", "decay", "selective", "hydra", "vim"}) {
     INFO(mask);
     model::VisionConfig config = small(mask);
     config.drop_path = 0.3;
     config.dropout = 0.1;
-    config.distilled = config.mask_type == "selective" || config.mask_type == "softmax";
+    config.distilled = !config.middle() && (config.mask_type == "selective" || config.mask_type == "softmax");
     model::Vision<float> vision(config);
     const auto images = pictures({5, 3, 12, 12});
     Tensor<float, 2> logits({5, 5}), trained({5, 5}), again({5, 5}), dlogits({5, 5});
@@ -73,7 +80,8 @@ TEST_CASE("the same bits for any number of threads, in inference and training") 
 }
 
 TEST_CASE("forms change on a built model and give one result, in micro-batches as one by one") {
-  for (const char* mask : {"linear", "decay", "selective"}) {
+  for (const char* mask : {"linear", "decay", "selective", "hydra", "vim"}) {
+    INFO(mask);
     model::Vision<float> vision(small(mask));
     const auto images = pictures({17, 3, 12, 16});  // 49 tokens each, positions made for 6 × 6
     Tensor<float, 2> logits({17, 5}), other({17, 5}), single({1, 5});
@@ -161,6 +169,23 @@ TEST_CASE("stochastic depth drops a branch per sample, ever more often over the 
   for (std::size_t i = 3; i < drawn.size(); ++i) REQUIRE(drawn[i] != drawn[i - 1]);  // each branch has its own draws
 }
 
+TEST_CASE("state spaces, too, take memory that does not grow with the batch, and no more than they say") {
+  for (const char* kind : {"hydra", "vim"}) {
+    const model::Vision<float> vision(small(kind));
+    const auto images = pictures({15, 3, 12, 12});
+    REQUIRE(vision.activation_bytes({400, 3, 12, 12}) == vision.activation_bytes({40, 3, 12, 12}));
+    Tensor<float, 2> expected({15, 5}), logits({15, 5});
+    nn::Scratch own;
+    vision.forward(images, expected, own);
+    std::vector<unsigned char> activations(vision.activation_bytes(images.shape()), 0xff);  // NaN
+    std::vector<unsigned char> attention(vision.attention_bytes(images.shape()), 0xff);
+    nn::Scratch borrowed{Workspace(activations.data(), activations.size()),
+                         Workspace(attention.data(), attention.size())};
+    vision.forward(images, logits, borrowed);
+    REQUIRE(same(logits, expected));
+  }
+}
+
 TEST_CASE("gradients are added until they are zeroed, and a model moves") {
   model::Vision<float> first(small("decay", "row_major"));
   const auto images = pictures({2, 3, 12, 12});
@@ -184,16 +209,22 @@ TEST_CASE("gradients are added until they are zeroed, and a model moves") {
   for (const auto* p : vision.parameters()) REQUIRE(p->grad(0) == 0);
 }
 
-TEST_CASE("sizes of the presets: the paper's 86.6 M for ViT-B and LION-B") {
-  const auto millions = [](model::VisionConfig config, const char* mask, const char* order) {
-    config.mask_type = mask;
-    config.order = order;
+TEST_CASE("sizes of the presets: the paper's 86.6 M for ViT-B and LION-B, 104.0 M for Hydra-B, 97.6 M for Vim-B") {
+  const auto count = [](model::VisionConfig config) {
+    const Index depth = config.depth;
     config.depth = 1;  // the other blocks are alike: no need to fill 86 M values
     const Index one = model::Vision<float>(config).parameter_count();
     config.depth = 2;
     const Index block = model::Vision<float>(config).parameter_count() - one;
-    return static_cast<double>(one + 11 * block) / 1e6;
+    return static_cast<double>(one + (depth - 1) * block) / 1e6;
   };
+  const auto millions = [&](model::VisionConfig config, const char* mask, const char* order) {
+    config.mask_type = mask;
+    config.order = order;
+    return count(config);
+  };
+  REQUIRE(count(model::VisionConfig::hydra_base_size()) == Approx(103.970632).epsilon(1e-9));
+  REQUIRE(count(model::VisionConfig::vim_base_size()) == Approx(97.598440).epsilon(1e-9));
   auto base = model::VisionConfig::base_size();
   REQUIRE(base.depth == 12);
   base.distilled = true;

@@ -8,7 +8,19 @@ using namespace nn_test;
 
 namespace {
 
-/// A block of `mask` over two samples of 1 + 3·2 tokens, and everything it writes to.
+const std::array<const char*, 6> mixers{"softmax", "linear", "decay", "selective", "hydra", "vim"};
+
+/// A block of that mixer: attention under a mask, or a state space. Vim's has no MLP, and the other norm.
+template <class S>
+nn::Block<S> make(const std::string& mixer, Index orders, Index width, Index heads, Index hidden) {
+  if (mixer == "vim") return {nn::RmsNorm<S>("b.norm", width), nn::VimMixer<S>("b.mixer", width, 3)};
+  if (mixer == "hydra") {
+    return nn::Block<S>::transformer("b", width, hidden, nn::HydraMixer<S>("b.mixer", width, 3, width / heads));
+  }
+  return nn::Block<S>::transformer("b", width, hidden, nn::AttentionMixer<S>("b.attn", width, heads, mixer, 1, orders));
+}
+
+/// Such a block over two samples of 1 + 3·2 tokens, and everything it writes to.
 template <class S>
 struct Setting {
   nn::Block<S> block;
@@ -22,8 +34,8 @@ struct Setting {
   Tensor<S, 2> x, dy, y, dx;
   nn::Noise noise;
 
-  Setting(const char* mask, Index count, Index width = 6, Index heads = 2, Index hidden = 5)
-      : block("b", width, heads, hidden, mask, 1, count),
+  Setting(const char* mixer, Index count, Index width = 6, Index heads = 2, Index hidden = 5)
+      : block(make<S>(mixer, count, width, heads, hidden)),
         batch{2, 7, {orders.data(), count > 1 ? orders.size() : 0}},
         x(tensor<S, 2>({14, width}, 1)),
         dy(tensor<S, 2>({14, width}, 2)),
@@ -53,12 +65,12 @@ struct Setting {
 
 }  // namespace
 
-TEST_CASE("gradients of a block under every mask, with one order and two, without and with noise") {
-  for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
+TEST_CASE("gradients of a block with every mixer, with one order and two, without and with noise") {
+  for (const char* mixer : mixers) {
     for (const Index orders : {1, 2}) {
       for (const double noise : {0.0, 0.3}) {
-        INFO(mask << ", orders " << orders << ", noise " << noise);
-        Setting<double> s(mask, orders);
+        INFO(mixer << ", orders " << orders << ", noise " << noise);
+        Setting<double> s(mixer, orders);
         s.noise = {noise, noise, nn::PlacedRandom(11, 0)};
         s.forward();
         s.backward();
@@ -74,17 +86,17 @@ TEST_CASE("gradients of a block under every mask, with one order and two, withou
 }
 
 TEST_CASE("inference in place gives what training computes, in every form") {
-  for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
+  for (const char* mixer : mixers) {
     for (const Index orders : {1, 2}) {
       for (const char* form : {"auto", "full", "rnn", "chunk"}) {
-        INFO(mask << ", orders " << orders << ", form " << form);
-        Setting<double> s(mask, orders);
+        INFO(mixer << ", orders " << orders << ", form " << form);
+        Setting<double> s(mixer, orders);
         s.forward();
-        s.block.attn.set_form(parse_form(form, 3));
+        s.block.mixer.set_form(parse_form(form, 3));
         Tensor<double, 2> z({14, 6}), x = s.x.clone();
-        Tensor<double, 1> wide({14 * 18}), decays({s.block.attn.decay_size(s.batch)});
-        wide.fill(std::nan(""));
-        s.block.forward(x, {z, wide.data(), decays.data()}, s.batch, s.workspace, {});
+        Tensor<double, 1> memory({static_cast<Index>(s.block.buffer_bytes(s.batch) / sizeof(double) + 1)});
+        memory.fill(std::nan(""));
+        s.block.forward(x, {z, reinterpret_cast<std::byte*>(memory.data())}, s.batch, s.workspace, {});
         for (Index i = 0; i < x.size(); ++i) REQUIRE(x.data()[i] == Approx(s.y.data()[i]).epsilon(1e-11).margin(1e-12));
       }
     }
@@ -92,9 +104,9 @@ TEST_CASE("inference in place gives what training computes, in every form") {
 }
 
 TEST_CASE("a block computes the same bits for any number of threads") {
-  for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
-    INFO(mask);
-    Setting<float> s(mask, 2, 12, 3, 30);
+  for (const char* mixer : mixers) {
+    INFO(mixer);
+    Setting<float> s(mixer, 2, 12, 3, 30);
     s.noise = {0.2, 0.2, nn::PlacedRandom(11, 0)};
     s.forward();
     s.backward();
@@ -116,7 +128,8 @@ TEST_CASE("a block computes the same bits for any number of threads") {
 }
 
 TEST_CASE("parameters carry the names and shapes of a timm state dict, and know where weight decay applies") {
-  nn::Block<float> block("blocks.3", 6, 2, 24, "selective", 1, 2);
+  auto block = nn::Block<float>::transformer("blocks.3", 6, 24,
+                                             nn::AttentionMixer<float>("blocks.3.attn", 6, 2, "selective", 1, 2));
   std::vector<std::string> names;
   block.for_each_parameter([&](nn::Parameter<float>& p) {
     names.push_back(p.name);

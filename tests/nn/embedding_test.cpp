@@ -44,6 +44,25 @@ TEST_CASE("patch embedding is the strided convolution, also over strided views a
   });
 }
 
+TEST_CASE("tokens of the prefix may stand amid the patches") {
+  nn::PatchEmbedding<double> front("p", 1, 2, 3, 1), middle("p", 1, 2, 3, 1, nn::PrefixPlace::middle);
+  const auto images = tensor<double, 4>({2, 1, 6, 10}, 1);  // 15 patches
+  Tensor<double, 2> before({32, 4}), amid({32, 4});
+  amid.fill(std::nan(""));
+  front.unfold(images, before, {});
+  middle.unfold(images, amid, {});
+  REQUIRE(front.prefix_row(16) == 0);
+  REQUIRE(middle.prefix_row(16) == 7);
+  for (Index b = 0; b < 2; ++b) {
+    for (Index t = 0; t < 16; ++t) {
+      for (Index i = 0; i < 4; ++i) {
+        const double expected = t == 7 ? 0 : before(b * 16 + (t < 7 ? t + 1 : t), i);
+        REQUIRE(amid(b * 16 + t, i) == expected);
+      }
+    }
+  }
+}
+
 TEST_CASE("images that are no grid of patches are refused") {
   const nn::PatchEmbedding<float> layer("p", 3, 4, 8);
   layer.check("vision", {0, 3, 4, 8});
@@ -109,6 +128,38 @@ TEST_CASE("resampling keeps constants, and to the same size everything") {
   constant.fill(2.5);
   for (const auto& [rows, cols] : {Shape<2>{1, 1}, {2, 9}, {17, 3}}) {
     for (const double v : resampled(constant, 4, 6, rows, cols)) REQUIRE(v == Approx(2.5).epsilon(1e-13));
+  }
+}
+
+TEST_CASE("positions with a prefix amid them are those with it before, in another order, on any grid") {
+  const Index width = 3;
+  using Positions = nn::PositionEmbedding<double>;
+  for (const auto& [rows, cols] : {Shape<2>{3, 3}, {5, 4}, {2, 2}}) {
+    Positions front("pos_embed", 3, width, 1), middle("pos_embed", 3, width, 1, nn::PrefixPlace::middle);
+    fill(front, 1, 1);
+    fill(middle, 2, 1);
+    const auto move = [&](const double* from, double* to, Index points) {  // the prefix's row, to row points / 2
+      std::copy_n(from + width, points / 2 * width, to);
+      std::copy_n(from, width, to + points / 2 * width);
+      std::copy_n(from + (points / 2 + 1) * width, (points - points / 2) * width, to + (points / 2 + 1) * width);
+    };
+    move(front.position.value.data(), middle.position.value.data(), 9);
+    Workspace workspace;
+    workspace.reserve(10000);
+    Arena arena = workspace.arena();
+    const Positions::OnGrid a(front, rows, cols, arena), b(middle, rows, cols, arena);
+    const Index points = rows * cols;
+    std::vector<double> moved(static_cast<std::size_t>((points + 1) * width));
+    move(a.values(front), moved.data(), points);
+    REQUIRE(std::equal(moved.begin(), moved.end(), b.values(middle)));
+    const auto dy = tensor<double, 2>({points + 1, width}, 4);
+    Tensor<double, 2> dmoved(dy.shape());
+    move(dy.data(), dmoved.data(), points);
+    a.backward(front, dy, {});
+    b.backward(middle, dmoved, {});
+    std::vector<double> gradient(30);
+    move(front.position.grad.data(), gradient.data(), 9);
+    for (Index i = 0; i < 30; ++i) REQUIRE(middle.position.grad(i) == Approx(gradient[static_cast<std::size_t>(i)]));
   }
 }
 

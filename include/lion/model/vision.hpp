@@ -1,19 +1,22 @@
 #pragma once
-/// The vision model of math.md §6: LION under any mask and order, or a softmax ViT, in one skeleton; distilled (DeiT)
-/// if asked.
+/// The vision models of math.md §6 and §9 in one skeleton: LION under any mask and order, a softmax ViT, distilled
+/// (DeiT) if asked, Hydra and Vim.
 
 #include "lion/model/initial.hpp"
+#include "lion/model/vision_block.hpp"
 #include "lion/model/vision_config.hpp"
 #include "lion/model/vision_head.hpp"
 #include "lion/nn/scratch.hpp"
 
 namespace lion::model {
 
-/// Images to logits, and back. Weights have the names of a timm/DeiT state dict.
+/// Images to logits, and back. Weights have the names of a timm/DeiT state dict, and those of Hydra's and Vim's
+/// authors.
 ///
 /// Inference goes over micro-batches of as many images as make about 512 tokens, so that memory does not grow with the
-/// batch; a micro-batch of N tokens takes five buffers [N,C] (x, z, and q, k, v fused) beside a few values per token.
-/// Results are the same bits for any executor.
+/// batch; a micro-batch of N tokens takes five buffers [N,C] (x, z, and q, k, v fused) beside a few values per token,
+/// and with a state space x, z and the mixer's (nn/hydra_layout.hpp, nn/vim_mixer.hpp). Results are the same bits for
+/// any executor.
 template <Real S>
 class Vision {
  public:
@@ -21,18 +24,17 @@ class Vision {
   /// embedding uniform, decays spread over the heads, biases 0. Throws ArgumentError if the configuration is wrong.
   explicit Vision(const VisionConfig& config, Initial initial = Initial::drawn) : config_((config.check(), config)) {
     const Index width = config.embed_dim;
-    patch_embed_ = nn::PatchEmbedding<S>("patch_embed", config.in_chans, config.patch_size, width, config.prefix());
+    patch_embed_ = nn::PatchEmbedding<S>("patch_embed", config.in_chans, config.patch_size, width, config.prefix(),
+                                         prefix_place(config));
     for (const char* name : {"cls_token", "dist_token"}) {
       if (static_cast<Index>(prefix_.size()) == config.prefix()) break;
       prefix_.push_back(nn::Parameter<S>::without_grad(name, {1, 1, width}, false));
     }
     if (config.pos_emb) {
-      positions_ = nn::PositionEmbedding<S>("pos_embed", config.image_size / config.patch_size, width, config.prefix());
+      positions_ = nn::PositionEmbedding<S>("pos_embed", config.image_size / config.patch_size, width, config.prefix(),
+                                            prefix_place(config));
     }
-    for (Index i = 0; i < config.depth; ++i) {
-      blocks_.emplace_back("blocks." + std::to_string(i), width, config.num_heads, config.hidden(), config.mask_type,
-                           config.prefix(), config.orders());
-    }
+    for (Index i = 0; i < config.depth; ++i) blocks_.push_back(vision_block<S>(config, i));
     head_ = VisionHead<S>(config);
     set_form(parse_form(config.form, config.chunk_size));
     if (initial == Initial::drawn) initialise();
@@ -58,9 +60,9 @@ class Vision {
     return count;
   }
 
-  /// The form of every layer from now on; softmax has none.
+  /// The form of every layer from now on; softmax and Vim have none.
   void set_form(const form::Any& form) {
-    for (nn::Block<S>& block : blocks_) block.attn.set_form(form);
+    for (nn::Block<S>& block : blocks_) block.mixer.set_form(form);
   }
 
   /// Bytes of Scratch::activations that `forward` takes for images of this shape.
@@ -69,11 +71,11 @@ class Vision {
     return layout_bytes<VisionBuffers<S>>(micro_batch(images), images);
   }
 
-  /// Bytes of Scratch::attention that `forward` takes: the operator's scratch, by form.
+  /// Bytes of Scratch::attention that `forward` takes: the scratch of the operator, by form, or of a scan.
   std::size_t attention_bytes(const Shape<4>& images, const Executor& executor = {}) const {
     check_images(images);
     const nn::TokenBatch batch{micro_batch(images), patch_embed_.tokens(images), {}};
-    return blocks_.front().attn.workspace_size(batch, executor);
+    return blocks_.front().mixer.workspace_size(batch, executor);
   }
 
   /// logits [B,num_classes] of images [B,in_chans,height,width], whose height and width are any multiples of the patch
@@ -206,7 +208,7 @@ class Vision {
     patch_embed_.unfold(images, unfolded, executor);
     patch_embed_.forward(unfolded, x, executor);
     for (Index b = 0; b < images.extent(0); ++b) {
-      S* row = x.at(b * length);
+      S* row = x.at(b * length + patch_embed_.prefix_row(length));
       for (const nn::Parameter<S>& token : prefix_) row = std::copy_n(token.value.data(), config_.embed_dim, row);
     }
     if (positions) nn::PositionEmbedding<S>::add(positions, length, x, executor);
@@ -218,9 +220,9 @@ class Vision {
     const nn::TokenBatch batch{samples, buffers.batch.length, buffers.orders.span()};
     const Shape<2> tokens{batch.tokens(), config_.embed_dim};
     const View<S, 2> x(buffers.x.data(), tokens), z(buffers.z.data(), tokens);
-    embed(images, View<S, 2>(buffers.wide, {batch.tokens(), patch_embed_.proj.in()}), positions, batch.length, x,
-          executor);
-    const nn::BlockBuffers<S> shared{z, buffers.wide, buffers.log_lambda};
+    embed(images, View<S, 2>(reinterpret_cast<S*>(buffers.memory), {batch.tokens(), patch_embed_.proj.in()}), positions,
+          batch.length, x, executor);
+    const nn::BlockBuffers<S> shared{z, buffers.memory};
     for (const nn::Block<S>& block : blocks_) block.forward(x, shared, batch, workspace, executor);
     head_.pool(x, z, batch, buffers.pooled, executor);
     head_.forward(buffers.pooled, batch, logits, executor);
@@ -261,7 +263,7 @@ class Vision {
     nn::dropout(tape.dx, config_.dropout, embedding_random(), executor);
     if (tape.positions) tape.positions->backward(positions_, tape.dx, executor);
     for (Index b = 0; b < tape.batch.samples; ++b) {
-      S* row = tape.dx.at(b * tape.batch.length);
+      S* row = tape.dx.at(b * tape.batch.length + patch_embed_.prefix_row(tape.batch.length));
       for (nn::Parameter<S>& token : prefix_) {
         Row of_token(row, config_.embed_dim);
         Row(token.grad.data(), config_.embed_dim) += of_token;

@@ -8,15 +8,20 @@
 
 namespace lion::model {
 
-/// `norm`, then the class token or the mean over all tokens, then `head` (math.md §6). A distilled model (DeiT, Touvron
-/// et al., arXiv 2012.12877) has two heads, `head` on the class token and `head_dist` on the distillation token; where
-/// one answer is asked for it is the mean of theirs.
+/// `norm` (for Vim the RMS norm `norm_f`), then the class token or the mean over all tokens, then `head` (math.md §6).
+/// A distilled model (DeiT, Touvron et al., arXiv 2012.12877) has two heads, `head` on the class token and `head_dist`
+/// on the distillation token; where one answer is asked for it is the mean of theirs.
 template <Real S>
 class VisionHead {
  public:
   VisionHead() = default;
   explicit VisionHead(const VisionConfig& config)
-      : width_(config.embed_dim), mean_(!config.distilled && !config.cls_tok), norm_("norm", width_) {
+      : width_(config.embed_dim), mean_(!config.distilled && !config.cls_tok), place_(prefix_place(config)) {
+    if (config.kind == "vim") {
+      norm_ = nn::RmsNorm<S>("norm_f", width_);
+    } else {
+      norm_ = nn::LayerNorm<S>("norm", width_);
+    }
     heads_.emplace_back("head", width_, config.num_classes);
     if (config.distilled) heads_.emplace_back("head_dist", width_, config.num_classes);
   }
@@ -111,10 +116,11 @@ class VisionHead {
 
   Index classifiers() const { return static_cast<Index>(heads_.size()); }
 
-  /// The h-th token of each sample, as rows that lie L apart.
+  /// The h-th token of each sample that is not a patch's, as rows that lie L apart.
   template <class T>
   View<T, 2> token(const View<T, 2>& x, Index h, const nn::TokenBatch& batch) const {
-    return View<T, 2>(x.at(h), {batch.samples, width_}, {batch.length * width_, 1});
+    const Index first = nn::prefix_begin(place_, batch.length - classifiers());
+    return View<T, 2>(x.at(first + h), {batch.samples, width_}, {batch.length * width_, 1});
   }
 
   /// Rows h·B … (h+1)·B.
@@ -130,7 +136,8 @@ class VisionHead {
 
   Index width_ = 0;
   bool mean_ = false;
-  nn::LayerNorm<S> norm_;
+  nn::PrefixPlace place_ = nn::PrefixPlace::front;
+  nn::Norm<S> norm_;
   std::vector<nn::Linear<S>> heads_;
 };
 

@@ -13,6 +13,11 @@
 
 namespace lion::model {
 
+/// Vim's class token stands amid the patches, others before them.
+inline nn::PrefixPlace prefix_place(const VisionConfig& config) {
+  return config.middle() ? nn::PrefixPlace::middle : nn::PrefixPlace::front;
+}
+
 /// The curves over the patches of a grid, after the prefix tokens.
 class GridOrders {
  public:
@@ -40,16 +45,16 @@ class GridOrders {
   std::size_t count_ = 0;
 };
 
-/// Buffers of inference on `batch` images at a time: x, z and wide together are five [N,C] for images whose patches
-/// have at most 3C entries and MLPs whose block of tokens fits (N tokens; math.md §6's base model from one image on).
+/// Buffers of inference on `batch` images at a time: with attention x, z and memory together are five [N,C] for images
+/// whose patches have at most 3C entries and MLPs whose block of tokens fits (N tokens; math.md §6's base model from
+/// one image on), beside log λ.
 template <Real S>
 struct VisionBuffers {
   GridOrders orders;
   std::optional<typename nn::PositionEmbedding<S>::OnGrid> positions;
   nn::TokenBatch batch;
-  View<S, 2> x, z;  ///< [N,C]
-  S* wide;          ///< [N,3C] qkv; a block of [256,M]; [N, I·P·P] unfolded patches
-  S* log_lambda;
+  View<S, 2> x, z;    ///< [N,C]
+  std::byte* memory;  ///< of blocks; [N, I·P·P] unfolded patches
   View<S, 2> pooled;  ///< [classifiers·B,C]
 
   template <class Model>
@@ -61,9 +66,9 @@ struct VisionBuffers {
     batch = {samples, length, {}};
     x = {arena.take<S>(tokens * width), {tokens, width}};
     z = {arena.take<S>(tokens * width), {tokens, width}};
-    wide = arena.take<S>((std::max)({tokens * 3 * width, nn::Mlp<S>::block(tokens) * config.hidden(),
-                                     tokens * config.in_chans * config.patch_size * config.patch_size}));
-    log_lambda = arena.take<S>(model.blocks().front().attn.decay_size(batch));
+    const Index unfolded = tokens * config.in_chans * config.patch_size * config.patch_size;
+    memory = arena.take<std::byte>((std::max)(unfolded * static_cast<Index>(sizeof(S)),
+                                              static_cast<Index>(model.blocks().front().buffer_bytes(batch))));
     pooled = {arena.take<S>(config.classifiers() * samples * width), {config.classifiers() * samples, width}};
   }
 };

@@ -1,9 +1,11 @@
 #pragma once
-/// A pre-norm transformer block: x += attention(norm1(x)), x += mlp(norm2(x)) (math.md §6).
+/// A pre-norm block: x += mixer(norm1(x)), then, where there is an MLP, x += mlp(norm2(x)) (math.md §6, §9).
 
-#include "lion/nn/layer_norm.hpp"
+#include <optional>
+
+#include "lion/nn/mixer.hpp"
 #include "lion/nn/mlp.hpp"
-#include "lion/nn/multi_head_attention.hpp"
+#include "lion/nn/norm.hpp"
 
 namespace lion::nn {
 
@@ -14,33 +16,30 @@ struct Noise {
   PlacedRandom random{0, 0};
 };
 
-/// Buffers that the blocks of a model share at inference, N = B·L tokens: five [N,C] with the model's x.
+/// Buffers that the blocks of a model share at inference, N = B·L tokens.
 template <Real S>
 struct BlockBuffers {
-  View<S, 2> z;   ///< [N,C]
-  S* wide;        ///< the larger of N·3C and Mlp::block(N)·M elements
-  S* log_lambda;  ///< decay_size elements
+  View<S, 2> z;       ///< [N,C]
+  std::byte* memory;  ///< buffer_bytes, at a multiple of kAlignment
 };
 
 /// What a block keeps of a training step.
 template <Real S>
 struct BlockTape {
   View<S, 2> x, statistics1;  ///< [N,C] the block's input, [N,2]
-  AttentionTape<S> attention;
-  View<S, 2> between, statistics2;  ///< [N,C] after the attention, [N,2]
+  std::byte* mixer;
+  View<S, 2> between, statistics2;  ///< [N,C] after the mixer, [N,2]; these and the next only where there is an MLP
   View<S, 2> preactivations;        ///< [N,M]
 
   template <class Block>
   BlockTape(const Block& block, const TokenBatch& batch, Arena& arena)
-      : x(matrix(arena, batch, block.attn.width())),
-        statistics1(matrix(arena, batch, 2)),
-        attention(block.attn, batch, arena),
-        between(matrix(arena, batch, block.attn.width())),
-        statistics2(matrix(arena, batch, 2)),
-        preactivations(matrix(arena, batch, block.mlp.hidden())) {}
-
-  static View<S, 2> matrix(Arena& arena, const TokenBatch& batch, Index width) {
-    return View<S, 2>(arena.take<S>(batch.tokens() * width), {batch.tokens(), width});
+      : x(take_matrix<S>(arena, batch.tokens(), block.width())),
+        statistics1(take_matrix<S>(arena, batch.tokens(), 2)),
+        mixer(arena.take<std::byte>(static_cast<Index>(block.mixer.tape_bytes(batch)))) {
+    if (!block.mlp) return;
+    between = take_matrix<S>(arena, batch.tokens(), block.width());
+    statistics2 = take_matrix<S>(arena, batch.tokens(), 2);
+    preactivations = take_matrix<S>(arena, batch.tokens(), block.mlp->hidden());
   }
 };
 
@@ -48,22 +47,20 @@ struct BlockTape {
 template <Real S>
 struct TrainingBuffers {
   View<S, 2> z, branch;           ///< [N,C]
-  View<S, 2> activated, dhidden;  ///< [N,M]
-  View<S, 2> dbranch, dz, dy;     ///< [N,C]
-  View<S, 2> dqkv;                ///< [N,3C]
-  S *dlog_lambda, *norm;          ///< decay_size; LayerNorm::backward_scratch
+  View<S, 2> activated, dhidden;  ///< [N,M], where there is an MLP
+  View<S, 2> dbranch, dz;         ///< [N,C]
+  std::byte* mixer;
+  S* norm;  ///< Norm::backward_scratch
 
   template <class Block>
   TrainingBuffers(const Block& block, const TokenBatch& batch, Arena& arena)
-      : z(BlockTape<S>::matrix(arena, batch, block.attn.width())),
-        branch(BlockTape<S>::matrix(arena, batch, block.attn.width())),
-        activated(BlockTape<S>::matrix(arena, batch, block.mlp.hidden())),
-        dhidden(BlockTape<S>::matrix(arena, batch, block.mlp.hidden())),
-        dbranch(BlockTape<S>::matrix(arena, batch, block.attn.width())),
-        dz(BlockTape<S>::matrix(arena, batch, block.attn.width())),
-        dy(BlockTape<S>::matrix(arena, batch, block.attn.width())),
-        dqkv(BlockTape<S>::matrix(arena, batch, 3 * block.attn.width())),
-        dlog_lambda(arena.take<S>(block.attn.decay_size(batch))),
+      : z(take_matrix<S>(arena, batch.tokens(), block.width())),
+        branch(take_matrix<S>(arena, batch.tokens(), block.width())),
+        activated(take_matrix<S>(arena, batch.tokens(), block.mlp ? block.mlp->hidden() : 0)),
+        dhidden(take_matrix<S>(arena, batch.tokens(), block.mlp ? block.mlp->hidden() : 0)),
+        dbranch(take_matrix<S>(arena, batch.tokens(), block.width())),
+        dz(take_matrix<S>(arena, batch.tokens(), block.width())),
+        mixer(arena.take<std::byte>(static_cast<Index>(block.mixer.scratch_bytes(batch)))),
         norm(arena.take<S>(block.norm1.backward_scratch(batch.tokens()))) {}
 };
 
@@ -71,25 +68,39 @@ template <Real S>
 class Block {
  public:
   Block() = default;
-  Block(const std::string& name, Index width, Index heads, Index hidden, std::string_view mask, Index prefix,
-        Index orders)
-      : norm1(name + ".norm1", width),
-        attn(name + ".attn", width, heads, mask, prefix, orders),
-        norm2(name + ".norm2", width),
-        mlp(name + ".mlp", width, hidden) {}
+  /// A mixer alone, or with an MLP after it.
+  Block(Norm<S> before, Mixer<S> mixes) : norm1(std::move(before)), mixer(std::move(mixes)) {}
+  Block(Norm<S> before, Mixer<S> mixes, Norm<S> between, Mlp<S> then)
+      : norm1(std::move(before)), mixer(std::move(mixes)), norm2(std::move(between)), mlp(std::move(then)) {}
+
+  /// The block of a transformer, norm1, mixer, norm2, mlp, under timm's names.
+  static Block transformer(const std::string& name, Index width, Index hidden, Mixer<S> mixes) {
+    return Block(LayerNorm<S>(name + ".norm1", width), std::move(mixes), LayerNorm<S>(name + ".norm2", width),
+                 Mlp<S>(name + ".mlp", width, hidden));
+  }
 
   void initialise(const PlacedRandom& random) {
-    attn.initialise(random.stream(1));
-    mlp.initialise(random.stream(2));
+    mixer.initialise(random.stream(1));
+    if (mlp) mlp->initialise(random.stream(2));
+  }
+
+  Index width() const { return mixer.width(); }
+
+  /// Bytes of BlockBuffers::memory.
+  std::size_t buffer_bytes(const TokenBatch& batch) const {
+    const std::size_t of_mixer = mixer.buffer_bytes(batch);
+    if (!mlp) return of_mixer;
+    return (std::max)(of_mixer, sizeof(S) * static_cast<std::size_t>(Mlp<S>::block(batch.tokens()) * mlp->hidden()));
   }
 
   /// x [N,C] in place.
   void forward(const View<S, 2>& x, const BlockBuffers<S>& buffers, const TokenBatch& batch, Workspace& workspace,
                const Executor& executor) const {
     norm1.forward(x, buffers.z, executor);
-    attn.forward(buffers.z, buffers.z, x, buffers.wide, buffers.log_lambda, batch, workspace, executor);
+    mixer.forward(buffers.z, x, buffers.memory, batch, workspace, executor);
+    if (!mlp) return;
     norm2.forward(x, buffers.z, executor);
-    mlp.forward(buffers.z, x, x, buffers.wide, executor);
+    mlp->forward(buffers.z, x, x, reinterpret_cast<S*>(buffers.memory), executor);
   }
 
   /// out [N,C] from tape.x, which the caller has filled.
@@ -97,12 +108,13 @@ class Block {
                      const TokenBatch& batch, const Noise& noise, Workspace& workspace,
                      const Executor& executor) const {
     norm1.forward(tape.x, buffers.z, executor, tape.statistics1);
-    attn.forward_train(buffers.z, buffers.branch, tape.attention, batch, workspace, executor);
+    mixer.forward_train(buffers.z, buffers.branch, tape.mixer, buffers.mixer, batch, workspace, executor);
     disturb(buffers.branch, batch, noise, 0, executor);
-    sum(tape.x, buffers.branch, tape.between, executor);
+    sum(tape.x, buffers.branch, mlp ? tape.between : out, executor);
+    if (!mlp) return;
     norm2.forward(tape.between, buffers.z, executor, tape.statistics2);
-    mlp.forward_train(buffers.z, buffers.branch, tape.preactivations, buffers.activated, noise.dropout,
-                      noise.random.stream(4), executor);
+    mlp->forward_train(buffers.z, buffers.branch, tape.preactivations, buffers.activated, noise.dropout,
+                       noise.random.stream(4), executor);
     disturb(buffers.branch, batch, noise, 2, executor);
     sum(tape.between, buffers.branch, out, executor);
   }
@@ -111,28 +123,31 @@ class Block {
   /// tape's pre-activations: once per forward_train.
   void backward(const View<S, 2>& dx, const BlockTape<S>& tape, const TrainingBuffers<S>& buffers,
                 const TokenBatch& batch, const Noise& noise, Workspace& workspace, const Executor& executor) {
-    norm2.forward(tape.between, buffers.z, executor);
-    mlp.backward(branch_gradient(dx, buffers, batch, noise, 2, executor), buffers.z, tape.preactivations,
-                 buffers.activated, buffers.dhidden, buffers.dz, noise.dropout, noise.random.stream(4), executor);
-    norm2.backward(buffers.dz, tape.between, tape.statistics2, dx, buffers.norm, executor);
+    if (mlp) {
+      norm2.forward(tape.between, buffers.z, executor);
+      mlp->backward(branch_gradient(dx, buffers, batch, noise, 2, executor), buffers.z, tape.preactivations,
+                    buffers.activated, buffers.dhidden, buffers.dz, noise.dropout, noise.random.stream(4), executor);
+      norm2.backward(buffers.dz, tape.between, tape.statistics2, dx, buffers.norm, executor);
+    }
     norm1.forward(tape.x, buffers.z, executor);
-    attn.backward(branch_gradient(dx, buffers, batch, noise, 0, executor), buffers.z, tape.attention, batch, buffers.dy,
-                  buffers.dqkv, buffers.dlog_lambda, buffers.dz, workspace, executor);
+    mixer.backward(branch_gradient(dx, buffers, batch, noise, 0, executor), buffers.z, tape.mixer, buffers.mixer,
+                   buffers.dz, batch, workspace, executor);
     norm1.backward(buffers.dz, tape.x, tape.statistics1, dx, buffers.norm, executor);
   }
 
   template <class F>
   void for_each_parameter(F&& f) {
     norm1.for_each_parameter(f);
-    attn.for_each_parameter(f);
+    mixer.for_each_parameter(f);
+    if (!mlp) return;
     norm2.for_each_parameter(f);
-    mlp.for_each_parameter(f);
+    mlp->for_each_parameter(f);
   }
 
-  LayerNorm<S> norm1;
-  MultiHeadAttention<S> attn;
-  LayerNorm<S> norm2;
-  Mlp<S> mlp;
+  Norm<S> norm1;
+  Mixer<S> mixer;
+  Norm<S> norm2;
+  std::optional<Mlp<S>> mlp;
 
  private:
   /// Dropout and drop-path of a branch, or of its gradient: the same draws.

@@ -4,6 +4,9 @@
 #include "lion/cpu/attention.hpp"
 #include "lion/mask/gated_selective.hpp"
 #include "lion/nn/lion_attention.hpp"
+#ifdef LION_EXTERN_KERNELS
+#include "lion/nn/scan_kernels.hpp"
+#endif
 
 namespace lion::nn {
 

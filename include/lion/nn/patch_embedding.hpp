@@ -5,18 +5,27 @@
 
 namespace lion::nn {
 
-/// Images [B,I,height,width] to tokens [B·L,C], the patches row by row, after `prefix` rows per image that are left for
-/// class and distillation tokens: L = prefix + (height/P)·(width/P).
+/// Where class and distillation tokens stand among N patches: before them all, or before patch ⌊N/2⌋ (Vim).
+enum class PrefixPlace { front, middle };
+
+constexpr Index prefix_begin(PrefixPlace place, Index patches) {
+  return place == PrefixPlace::middle ? patches / 2 : 0;
+}
+
+/// Images [B,I,height,width] to tokens [B·L,C], the patches row by row, and among them `prefix` rows per image that are
+/// left for class and distillation tokens: L = prefix + (height/P)·(width/P).
 template <Real S>
 class PatchEmbedding {
  public:
   PatchEmbedding() = default;
   /// Parameters `name`.proj.weight [C,I,P,P] and `name`.proj.bias [C].
-  PatchEmbedding(const std::string& name, Index channels, Index patch, Index width, Index prefix = 0)
+  PatchEmbedding(const std::string& name, Index channels, Index patch, Index width, Index prefix = 0,
+                 PrefixPlace place = PrefixPlace::front)
       : proj(name + ".proj", channels * patch * patch, width, {width, channels, patch, patch}),
         channels_(channels),
         patch_(patch),
-        prefix_(prefix) {}
+        prefix_(prefix),
+        place_(place) {}
 
   /// Weight and bias uniform within 1/√(I·P·P), as timm leaves the convolution.
   void initialise(const PlacedRandom& random) {
@@ -26,6 +35,8 @@ class PatchEmbedding {
   }
 
   Index prefix() const { return prefix_; }
+  /// The first row of an image of L tokens that is not a patch's.
+  Index prefix_row(Index length) const { return prefix_begin(place_, length - prefix_); }
 
   /// Throws ArgumentError unless the images are non-empty grids of whole patches.
   void check(const char* operation, const Shape<4>& images) const {
@@ -45,12 +56,12 @@ class PatchEmbedding {
 
   /// Patches as rows of I·P·P entries, [B·L, I·P·P]; rows of the prefix are zero.
   void unfold(const View<const S, 4>& images, const View<S, 2>& unfolded, const Executor& executor) const {
-    const Index length = tokens(images.shape()), cols_of = cols(images.shape());
+    const Index length = tokens(images.shape()), cols_of = cols(images.shape()), special = prefix_row(length);
     detail::for_each_block(unfolded.extent(0), kRowBlock, executor, [&](Index first, Index n) {
       for (Index t = first; t < first + n; ++t) {
-        const Index image = t / length, place = t % length - prefix_;
+        const Index image = t / length, row = t % length, place = row < special ? row : row - prefix_;
         S* to = unfolded.at(t);
-        if (place < 0) {
+        if (row >= special && row < special + prefix_) {
           std::fill_n(to, unfolded.extent(1), S(0));
           continue;
         }
@@ -84,6 +95,7 @@ class PatchEmbedding {
 
  private:
   Index channels_ = 0, patch_ = 1, prefix_ = 0;
+  PrefixPlace place_ = PrefixPlace::front;
 };
 
 }  // namespace lion::nn

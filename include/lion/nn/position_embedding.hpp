@@ -3,21 +3,24 @@
 
 #include <optional>
 
-#include "lion/nn/linear.hpp"
+#include "lion/nn/patch_embedding.hpp"
 #include "lion/nn/resample.hpp"
 
 namespace lion::nn {
 
-/// Parameter `pos_embed` [1, prefix + side², C]. Prefix tokens keep their positions on any grid.
+/// Parameter `pos_embed` [1, prefix + side², C], in the order of the tokens. Prefix tokens keep their positions on any
+/// grid.
 template <Real S>
 class PositionEmbedding {
  public:
   PositionEmbedding() = default;
-  PositionEmbedding(const std::string& name, Index side, Index width, Index prefix)
+  PositionEmbedding(const std::string& name, Index side, Index width, Index prefix,
+                    PrefixPlace place = PrefixPlace::front)
       : position(Parameter<S>::without_grad(name, {1, prefix + side * side, width}, false)),
         side_(side),
         width_(width),
-        prefix_(prefix) {}
+        prefix_(prefix),
+        place_(place) {}
 
   void initialise(const PlacedRandom& random) { truncated_normal(position, 0.02, random); }
 
@@ -25,8 +28,12 @@ class PositionEmbedding {
   class OnGrid {
    public:
     OnGrid(const PositionEmbedding& owner, Index rows, Index cols, Arena& arena)
-        : own_(rows == owner.side_ && cols == owner.side_), length_(owner.prefix_ + rows * cols) {
+        : own_(rows == owner.side_ && cols == owner.side_),
+          length_(owner.prefix_ + rows * cols),
+          from_(owner.prefix_begin(owner.side_ * owner.side_)),
+          to_(owner.prefix_begin(rows * cols)) {
       if (own_) return;
+      grid_ = arena.take<S>(owner.side_ * owner.side_ * owner.width_);
       resampling_.emplace(owner.side_, owner.side_, rows, cols, owner.width_, arena);
       values_ = arena.take<S>(length_ * owner.width_);
     }
@@ -35,9 +42,13 @@ class PositionEmbedding {
     const S* values(const PositionEmbedding& owner) const {
       const S* p = owner.position.value.data();
       if (own_) return p;
-      const Index head = owner.prefix_ * owner.width_;
-      std::copy_n(p, head, values_);
-      resampling_->forward(p + head, values_ + head);
+      const Index width = owner.width_, head = owner.prefix_ * width;
+      const Index points = owner.side_ * owner.side_ * width;
+      std::copy_n(p, from_ * width, grid_);
+      std::copy_n(p + from_ * width + head, points - from_ * width, grid_ + from_ * width);
+      resampling_->forward(grid_, values_ + head);
+      std::copy_n(values_ + head, to_ * width, values_);  // what stands before the prefix moves there
+      std::copy_n(p + from_ * width, head, values_ + to_ * width);
       return values_;
     }
 
@@ -53,14 +64,21 @@ class PositionEmbedding {
         }
       });
       if (own_) return;
-      Eigen::Map<Eigen::Array<S, -1, 1>>(grad, head) += Eigen::Map<const Eigen::Array<S, -1, 1>>(sum, head);
-      resampling_->backward(sum + head, grad + head);
+      using Values = Eigen::Map<Eigen::Array<S, -1, 1>>;
+      const Index points = owner.side_ * owner.side_ * width, before = from_ * width;
+      Values(grad + before, head) += Values(sum + to_ * width, head);
+      std::copy_backward(sum, sum + to_ * width, sum + to_ * width + head);
+      Values(grid_, points).setZero();
+      resampling_->backward(sum + head, grid_);
+      Values(grad, before) += Values(grid_, before);
+      Values(grad + before + head, points - before) += Values(grid_ + before, points - before);
     }
 
    private:
     bool own_;
-    Index length_;
+    Index length_, from_, to_;  // tokens of a sample; rows before the prefix, of the parameter and on the grid
     std::optional<GridResampling<S>> resampling_;
+    S* grid_ = nullptr;    // [side²,C]
     S* values_ = nullptr;  // [L,C]
   };
 
@@ -83,7 +101,10 @@ class PositionEmbedding {
   Parameter<S> position;  ///< [1, prefix + side², C]
 
  private:
+  Index prefix_begin(Index points) const { return nn::prefix_begin(place_, points); }
+
   Index side_ = 0, width_ = 0, prefix_ = 0;
+  PrefixPlace place_ = PrefixPlace::front;
 };
 
 }  // namespace lion::nn
