@@ -1,37 +1,49 @@
 #pragma once
-/// Six models of one size on the same digits.
+/// Models of one size on the same digits.
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
-#include <numeric>
 #include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/progress.hpp"
+#include "common/statistics.hpp"
 #include "common/table.hpp"
 #include "digits/trial.hpp"
 
-namespace lion::examples {
+namespace lion::examples::digits {
 
 struct Contender {
-  std::string name, mask, order;
+  std::string name;
+  void (*configure)(model::VisionConfig&);  ///< what sets it apart from the others
 };
 
 /// The five LION models of the paper and the softmax ViT, last.
 inline const std::vector<Contender>& contenders() {
-  static const std::vector<Contender> all{{"LION-LIT", "linear", "row_major"}, {"LION-D", "decay", "row_major"},
-                                          {"LION-D♮", "decay", "s_curve"},     {"LION-S", "selective", "row_major"},
-                                          {"LION-S♮", "selective", "s_curve"}, {"softmax ViT", "softmax", "row_major"}};
+  using Config = model::VisionConfig;
+  static const std::vector<Contender> all{
+      {"LION-LIT", [](Config& c) { c.mask_type = "linear"; }},
+      {"LION-D", [](Config& c) { c.mask_type = "decay"; }},
+      {"LION-D♮", [](Config& c) { c.mask_type = "decay", c.order = "s_curve"; }},
+      {"LION-S", [](Config& c) { c.mask_type = "selective"; }},
+      {"LION-S♮", [](Config& c) { c.mask_type = "selective", c.order = "s_curve"; }},
+      {"softmax ViT", [](Config& c) { c.mask_type = "softmax"; }}};
   return all;
 }
 
+inline bool is_distilled(const Contender& contender) {
+  model::VisionConfig config;
+  contender.configure(config);
+  return config.distilled;
+}
+
 struct Standing {
+  std::string name;
   Index parameters = 0;
-  std::vector<double> accuracies;     ///< of the test set, one per seed
-  std::vector<double> relative_time;  ///< of a block of steps, over the softmax ViT's of the same round
+  std::vector<double> accuracies{};     ///< of the test set, one per seed
+  std::vector<double> relative_time{};  ///< of a block of steps, over the last contender's of the same round
 };
 
 struct Winner {
@@ -42,9 +54,9 @@ struct Winner {
 };
 
 struct ContestResult {
-  std::vector<Standing> standings;  ///< in the order of `contenders`
+  std::vector<Standing> standings;  ///< in the order of the contenders
   Winner best;                      ///< among the LION models
-  double seconds_per_step = 0;      ///< of the softmax ViT, median
+  double seconds_per_step = 0;      ///< of the last contender, median
 };
 
 inline double median(std::vector<double> values) {
@@ -54,27 +66,39 @@ inline double median(std::vector<double> values) {
   return *middle;
 }
 
-/// Trains all models for each seed. The models take turns at blocks of a few steps, so that whatever else the machine
-/// does slows all of them alike.
-inline ContestResult run_contest(const model::VisionConfig& base, const Recipe& recipe, Index seeds,
-                                 const Digits& digits, Executor executor) {
+/// The classes of the digits to train on according to LION-D♮, trained on them under the same recipe: a teacher for
+/// those that are distilled.
+inline std::vector<Index> teach(model::VisionConfig config, const Recipe& recipe, Index steps, const Digits& digits,
+                                Executor executor) {
+  config.mask_type = "decay";
+  config.order = "s_curve";
+  Trial trial(config, recipe, digits);
+  trial.train(steps, executor);
+  nn::Scratch scratch;
+  return train::predictions<float>(classify(trial.model(), digits.train_images(), scratch, executor).view());
+}
+
+/// Trains all contenders for each seed; times are relative to the last one's. The models take turns at blocks of a few
+/// steps, so that whatever else the machine does slows all of them alike.
+inline ContestResult run_contest(const std::vector<Contender>& all, const model::VisionConfig& base,
+                                 const Recipe& recipe, Index seeds, const Digits& digits, Executor executor) {
   constexpr Index kBlock = 4;
-  const std::vector<Contender>& all = contenders();
   ContestResult result;
-  result.standings.resize(all.size());
-  std::vector<double> softmax_times;
+  for (const Contender& contender : all) result.standings.push_back({contender.name});
+  std::vector<double> last_times;
   const Index steps = recipe.epochs * train::Batches(digits.data.train.size(), recipe.batch, 0).per_epoch();
   Progress progress("training", seeds * steps * static_cast<Index>(all.size()));
   nn::Scratch scratch;
 
   for (Index seed = 0; seed < seeds; ++seed) {
     std::vector<Trial> trials;
+    std::vector<Index> teacher;
     for (const Contender& contender : all) {
       model::VisionConfig config = base;
-      config.mask_type = contender.mask;
-      config.order = contender.order;
       config.seed = static_cast<std::uint64_t>(seed);
-      trials.emplace_back(config, recipe, digits);
+      if (teacher.empty() && is_distilled(contender)) teacher = teach(config, recipe, steps, digits, executor);
+      contender.configure(config);
+      trials.emplace_back(config, recipe, digits, teacher);
     }
     for (Index done = 0; done < steps; done += kBlock) {
       const Index n = (std::min)(kBlock, steps - done);
@@ -85,40 +109,35 @@ inline ContestResult run_contest(const model::VisionConfig& base, const Recipe& 
                                 format("%.3f", trials[i].loss()));
       }
       if (n < kBlock || done == 0) continue;  // the first block also makes the memory
-      softmax_times.push_back(times.back() / static_cast<double>(n));
+      last_times.push_back(times.back() / static_cast<double>(n));
       for (std::size_t i = 0; i < all.size(); ++i) {
         result.standings[i].relative_time.push_back(times[i] / times.back());
       }
     }
     for (std::size_t i = 0; i < all.size(); ++i) {
-      const Tensor<float, 2> logits = classify(trials[i].model(), digits, scratch, executor);
+      const Tensor<float, 2> logits = classify(trials[i].model(), digits.test_images(), scratch, executor);
       const double accuracy = static_cast<double>(train::count_correct<float>(logits.view(), digits.data.test.labels)) /
                               static_cast<double>(digits.data.test.size());
       result.standings[i].parameters = trials[i].model().parameter_count();
       result.standings[i].accuracies.push_back(accuracy);
-      if (all[i].mask != "softmax" && accuracy > result.best.accuracy) {
+      if (trials[i].model().config().mask_type != "softmax" && accuracy > result.best.accuracy) {
         result.best = {all[i].name, static_cast<std::uint64_t>(seed), accuracy, trials[i].take_model()};
       }
     }
   }
-  result.seconds_per_step = median(softmax_times);
+  result.seconds_per_step = median(last_times);
   return result;
 }
 
 inline void print_standings(const ContestResult& result, std::ostream& out) {
   Table table({"model", "parameters", "test accuracy", "time per step"});
-  for (std::size_t i = 0; i < result.standings.size(); ++i) {
-    const Standing& s = result.standings[i];
-    const auto n = static_cast<double>(s.accuracies.size());
-    const double mean = std::accumulate(s.accuracies.begin(), s.accuracies.end(), 0.0) / n;
-    double squares = 0;
-    for (double a : s.accuracies) squares += (a - mean) * (a - mean);
-    std::string accuracy = format("%.1f %%", 100 * mean);
-    if (n > 1) accuracy += format(" ± %.1f", 100 * std::sqrt(squares / (n - 1)));
-    table.add({contenders()[i].name, std::to_string(s.parameters), accuracy,
+  for (const Standing& s : result.standings) {
+    std::string accuracy = format("%.1f %%", 100 * mean(s.accuracies));
+    if (s.accuracies.size() > 1) accuracy += format(" ± %.1f", 100 * deviation(s.accuracies));
+    table.add({s.name, std::to_string(s.parameters), accuracy,
                s.relative_time.empty() ? "-" : format("×%.2f", median(s.relative_time))});
   }
   table.print(out);
 }
 
-}  // namespace lion::examples
+}  // namespace lion::examples::digits

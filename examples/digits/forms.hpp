@@ -13,7 +13,7 @@
 #include "common/table.hpp"
 #include "digits/trial.hpp"
 
-namespace lion::examples {
+namespace lion::examples::digits {
 
 /// Classifies the test set in each form, `repeats` times in turns, and prints what each takes. Throws Error if two
 /// forms predict differently.
@@ -34,7 +34,7 @@ inline void compare_forms(model::Vision<float>& model, const Digits& digits, Ind
     for (Entry& entry : entries) {
       model.set_form(entry.form);
       const auto start = std::chrono::steady_clock::now();
-      entry.logits = classify(model, digits, entry.scratch, executor);
+      entry.logits = classify(model, digits.test_images(), entry.scratch, executor);
       entry.seconds =
           (std::min)(entry.seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
@@ -66,4 +66,4 @@ inline void compare_forms(model::Vision<float>& model, const Digits& digits, Ind
   }
 }
 
-}  // namespace lion::examples
+}  // namespace lion::examples::digits

@@ -12,14 +12,14 @@
 #include "lion/io/atomic_file.hpp"
 #include "lion/io/model.hpp"
 
-namespace lion::examples {
+namespace lion::examples::digits {
 namespace {
 
 struct Options {
   std::string data = LION_DIGITS_CSV, save;
   Index threads = 0, seeds = 3, repeats = 10;
   Recipe recipe;
-  model::VisionConfig config;
+  model::VisionConfig config = digits_size();
 };
 
 void run_program(const Options& options) {
@@ -44,7 +44,7 @@ void run_program(const Options& options) {
             << " heads, a token per pixel; " << options.recipe.epochs << " epochs in batches of "
             << options.recipe.batch << ", " << options.seeds << (options.seeds == 1 ? " seed, " : " seeds, ")
             << pool.concurrency() << (pool.concurrency() == 1 ? " thread" : " threads") << std::endl;
-  ContestResult result = run_contest(config, options.recipe, options.seeds, digits, pool);
+  ContestResult result = run_contest(contenders(), config, options.recipe, options.seeds, digits, pool);
   std::cout << '\n';
   print_standings(result, std::cout);
   std::cout << format("×1 is %.1f ms\n", 1e3 * result.seconds_per_step);
@@ -66,23 +66,16 @@ void run_program(const Options& options) {
 }
 
 }  // namespace
-}  // namespace lion::examples
+}  // namespace lion::examples::digits
 
 int main(int argc, char** argv) {
   using namespace lion::examples;
+  using namespace lion::examples::digits;
   CLI::App app(
       "Trains LION-LIT, LION-D, LION-D♮, LION-S, LION-S♮ and a softmax ViT of the same size on handwritten "
       "digits; then the best LION model classifies the test set in the full, RNN and chunk forms.",
       "digits");
   Options options;
-  options.config.image_size = lion::train::DigitsData::side;
-  options.config.patch_size = 1;
-  options.config.in_chans = 1;
-  options.config.embed_dim = 32;
-  options.config.num_heads = 2;
-  options.config.depth = 2;
-  options.config.mlp_ratio = 2;
-  options.config.cls_tok = false;
   bool quick = false;
   app.add_option("--data", options.data, "file of 64 pixels and a label per line")->capture_default_str();
   auto* epochs =

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,7 +14,7 @@
 #include "lion/model/vision.hpp"
 #include "lion/train/train.hpp"
 
-namespace lion::examples {
+namespace lion::examples::digits {
 
 /// What is the same for all models.
 struct Recipe {
@@ -46,33 +47,52 @@ struct Digits {
 
   static constexpr Index kPixels = train::DigitsData::side * train::DigitsData::side;
   static Shape<4> shape(Index n) { return {n, 1, train::DigitsData::side, train::DigitsData::side}; }
+  View<const float, 4> train_images() const { return {data.train.pixels.data(), shape(data.train.size())}; }
   View<const float, 4> test_images() const { return {data.test.pixels.data(), shape(data.test.size())}; }
 };
 
-/// Logits [N,classes] of the test set.
-inline Tensor<float, 2> classify(const model::Vision<float>& model, const Digits& digits, nn::Scratch& scratch,
+/// A model that learns the digits within a minute: pixels as tokens.
+inline model::VisionConfig digits_size() {
+  model::VisionConfig config;
+  config.image_size = train::DigitsData::side;
+  config.patch_size = 1;
+  config.in_chans = 1;
+  config.embed_dim = 32;
+  config.num_heads = 2;
+  config.depth = 2;
+  config.mlp_ratio = 2;
+  config.cls_tok = false;
+  return config;
+}
+
+/// Logits [N,classes] of images [N,1,8,8].
+inline Tensor<float, 2> classify(const model::Vision<float>& model, View<const float, 4> images, nn::Scratch& scratch,
                                  Executor executor) {
-  Tensor<float, 2> logits({digits.data.test.size(), model.config().num_classes});
-  model.forward(digits.test_images(), logits.view(), scratch, executor);
+  Tensor<float, 2> logits({images.extent(0), model.config().num_classes});
+  model.forward(images, logits.view(), scratch, executor);
   return logits;
 }
 
 /// A model, its optimiser, and where it is in the data; all models of one seed see the same batches.
 class Trial {
  public:
-  Trial(const model::VisionConfig& config, const Recipe& recipe, const Digits& digits)
+  /// A distilled model learns from a teacher, too: its answers for the digits to train on.
+  Trial(const model::VisionConfig& config, const Recipe& recipe, const Digits& digits,
+        std::span<const Index> teacher = {})
       : model_(std::make_unique<model::Vision<float>>(config)),
         recipe_(recipe),
         digits_(digits),
+        teacher_(teacher),
         batches_(digits.data.train.size(), recipe.batch, config.seed),
         steps_(recipe.epochs * batches_.per_epoch()),
         schedule_({.peak = recipe.learning_rate, .total = steps_, .warmup = steps_ / 10}),
         parameters_(model_->parameters()),
         optimiser_(std::span<nn::Parameter<float>* const>(parameters_), {.weight_decay = recipe.weight_decay}),
         images_(Digits::shape(recipe.batch)),
-        logits_({recipe.batch, config.num_classes}),
-        dlogits_({recipe.batch, config.num_classes}),
-        labels_(static_cast<std::size_t>(recipe.batch)) {
+        logits_({config.classifiers(), recipe.batch, config.num_classes}),
+        dlogits_(logits_.shape()),
+        labels_(static_cast<std::size_t>(recipe.batch)),
+        teacher_labels_(labels_) {
     widen_weights();
   }
 
@@ -88,7 +108,14 @@ class Trial {
       gather();
       model_->zero_grad();
       model_->forward_train(images_.view(), logits_.view(), executor, static_cast<std::uint64_t>(step_));
-      loss_ = train::cross_entropy<float>(logits_.view(), labels_, dlogits_.view(), recipe_.label_smoothing);
+      if (model_->config().distilled) {
+        loss_ = train::hard_distillation<float>(logits_.view(), labels_, teacher_labels_, dlogits_.view(),
+                                                recipe_.label_smoothing);
+      } else {
+        const Shape<2> shape{recipe_.batch, model_->config().num_classes};
+        loss_ = train::cross_entropy<float>({logits_.data(), shape}, labels_, {dlogits_.data(), shape},
+                                            recipe_.label_smoothing);
+      }
       model_->backward(dlogits_.view(), executor);
       train::clip_grad_norm(std::span<nn::Parameter<float>* const>(parameters_), recipe_.clip);
       optimiser_.step(schedule_(step_), executor);
@@ -102,7 +129,7 @@ class Trial {
   void widen_weights() {
     for (nn::Parameter<float>* p : parameters_) {
       double deviation = 0.02;
-      if (p->name == "pos_embed" || p->name == "cls_token") deviation = 2;
+      if (p->name == "pos_embed" || p->name == "cls_token" || p->name == "dist_token") deviation = 2;
       if (p->name.starts_with("blocks.") && p->decay && p->shape.size() == 2) {
         deviation = 1 / std::sqrt(static_cast<double>(p->shape[1]));
       }
@@ -115,22 +142,25 @@ class Trial {
     for (Index row : batches_.rows(step_)) {
       std::copy_n(digits_.data.train.pixels.data() + row * Digits::kPixels, Digits::kPixels,
                   images_.data() + b * Digits::kPixels);
-      labels_[static_cast<std::size_t>(b++)] = digits_.data.train.labels[static_cast<std::size_t>(row)];
+      labels_[static_cast<std::size_t>(b)] = digits_.data.train.labels[static_cast<std::size_t>(row)];
+      if (!teacher_.empty()) teacher_labels_[static_cast<std::size_t>(b)] = teacher_[static_cast<std::size_t>(row)];
+      ++b;
     }
   }
 
   std::unique_ptr<model::Vision<float>> model_;
   Recipe recipe_;
   const Digits& digits_;
+  std::span<const Index> teacher_;
   train::Batches batches_;
   Index steps_, step_ = 0;
   train::Cosine schedule_;
   std::vector<nn::Parameter<float>*> parameters_;
   train::AdamW<float> optimiser_;
-  Tensor<float, 4> images_;            // [batch,1,8,8]
-  Tensor<float, 2> logits_, dlogits_;  // [batch,classes]
-  std::vector<Index> labels_;          // [batch]
+  Tensor<float, 4> images_;                     // [batch,1,8,8]
+  Tensor<float, 3> logits_, dlogits_;           // [classifiers,batch,classes]
+  std::vector<Index> labels_, teacher_labels_;  // [batch]
   double loss_ = 0;
 };
 
-}  // namespace lion::examples
+}  // namespace lion::examples::digits

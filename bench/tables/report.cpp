@@ -1,0 +1,103 @@
+#include "tables/report.hpp"
+
+#include <fstream>
+#include <span>
+
+#include "common/table.hpp"
+#include "lion/core/error.hpp"
+#include "lion/core/version.hpp"
+#include "lion/io/atomic_file.hpp"
+
+namespace lion::bench {
+namespace {
+
+using examples::format;
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+std::string text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+/// "key value, key value": all a section says beside its models.
+std::string about(const Json& section) {
+  std::string line;
+  for (const auto& [key, value] : section.items()) {
+    if (key != "models") line += (line.empty() ? "" : ", ") + key + " " + text(value);
+  }
+  return line;
+}
+
+std::string times(const Json& models) {
+  std::string lines =
+      "| model | parameters | seconds per step | × | from | to | × of CPU time | peak memory | paper, on its GPU |\n"
+      "|---|---|---|---|---|---|---|---|---|\n";
+  for (const Json& m : models) {
+    lines += "| " + m.at("name").get<std::string>() + format(" | %.1f M", 1e-6 * m.at("parameters").get<double>()) +
+             format(" | %.3g", m.at("seconds").at("median").get<double>());
+    for (const char* of : {"median", "min", "max"}) lines += format(" | %.3f", m.at("ratio").at(of).get<double>());
+    lines += format(" | %.3f", m.at("cpu_ratio").at("median").get<double>()) + " | " +
+             examples::format_bytes(m.at("peak_memory_bytes").get<std::size_t>()) +
+             format(" | %.2f |\n", m.at("paper_ratio").get<double>());
+  }
+  return lines;
+}
+
+std::string accuracies(const Json& models) {
+  std::string lines = "| model | parameters | accuracy | paper, on its data |\n|---|---|---|---|\n";
+  for (const Json& m : models) {
+    lines += "| " + m.at("name").get<std::string>() + " | " + m.at("parameters").dump() +
+             format(" | %.1f %%", 100 * m.at("accuracy").at("mean").get<double>());
+    if (m.at("accuracy").at("values").size() > 1) {
+      lines += format(" ± %.1f", 100 * m.at("accuracy").at("deviation").get<double>());
+    }
+    lines += format(" | %.2f %% |\n", 100 * m.at("paper_accuracy").get<double>());
+  }
+  return lines;
+}
+
+}  // namespace
+
+Json empty_report() {
+  return {{"format", "lion tables 1"},
+          {"version", std::to_string(LION_VERSION_MAJOR) + "." + std::to_string(LION_VERSION_MINOR) + "." +
+                          std::to_string(LION_VERSION_PATCH)},
+          {"processor", processor()},
+          {"compiler", __VERSION__},
+          {"sections", Json::object()}};
+}
+
+void merge_report(Json& report, const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw FileError(path + ": cannot be opened");
+  const Json other = Json::parse(file, nullptr, false);
+  if (!other.is_object() || other.value("format", Json()) != report.at("format") || !other.contains("sections")) {
+    throw FileError(path + ": is no report of this program, expected JSON with format " + report.at("format").dump());
+  }
+  for (const auto& [name, section] : other.at("sections").items()) report["sections"][name] = section;
+}
+
+std::string markdown(const Json& report) {
+  std::string lines = "lion " + text(report.at("version")) + ", " + text(report.at("processor")) + ", compiler " +
+                      text(report.at("compiler")) + "\n";
+  for (const Section& section : sections()) {
+    const std::string name(section.name);
+    if (!report.at("sections").contains(name)) continue;
+    const Json& found = report.at("sections").at(name);
+    lines += "\n## " + name + "\n\n" + about(found) + "\n\n" +
+             (name.ends_with("-time") ? times(found.at("models")) : accuracies(found.at("models")));
+  }
+  return lines;
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  io::AtomicFile file(path);
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+}  // namespace lion::bench

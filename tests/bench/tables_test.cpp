@@ -1,0 +1,120 @@
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "examples/run_program.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using Json = nlohmann::json;
+
+const std::string kProgram = TABLES_PROGRAM;
+const std::string kScratch = "bench-tables";
+
+Ran run_tables(const std::vector<std::string>& arguments) { return run_program(kProgram, arguments, kScratch); }
+
+/// The sections of a report that the program has written.
+Json sections(const std::string& path) {
+  const Json report = Json::parse(read_text(path));
+  REQUIRE(report.at("format") == "lion tables 1");
+  for (const char* key : {"version", "processor", "compiler"}) REQUIRE(report.at(key).is_string());
+  return report.at("sections");
+}
+
+void require_positive(const Json& value) {
+  REQUIRE(value.is_number());
+  REQUIRE(value.get<double>() > 0);
+}
+
+void require_spread(const Json& spread) {
+  require_positive(spread.at("min"));
+  REQUIRE(spread.at("min").get<double>() <= spread.at("median").get<double>());
+  REQUIRE(spread.at("median").get<double>() <= spread.at("max").get<double>());
+}
+
+/// A section's rows have these names and what a table of times needs.
+void require_times(const Json& section, const std::vector<std::string>& names) {
+  for (const char* key : {"batch", "length", "width", "depth", "threads", "rounds"}) require_positive(section.at(key));
+  const Json& models = section.at("models");
+  REQUIRE(models.size() == names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const Json& m = models[i];
+    REQUIRE(m.at("name") == names[i]);
+    require_positive(m.at("parameters"));
+    require_positive(m.at("paper_ratio"));
+    // A step leaves weights, gradients and two moments behind it, in float32.
+    REQUIRE(m.at("peak_memory_bytes").get<double>() > 16 * m.at("parameters").get<double>());
+    require_spread(m.at("seconds"));
+    require_spread(m.at("ratio"));
+    require_spread(m.at("cpu_ratio"));
+  }
+  REQUIRE(models[0].at("ratio").at("median") == 1.0);
+}
+
+void require_accuracies(const Json& section, const std::vector<std::string>& names) {
+  for (const char* key : {"seeds", "epochs", "threads"}) require_positive(section.at(key));
+  const Json& models = section.at("models");
+  REQUIRE(models.size() == names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const Json& m = models[i];
+    REQUIRE(m.at("name") == names[i]);
+    require_positive(m.at("parameters"));
+    REQUIRE(m.at("accuracy").at("values").size() == section.at("seeds").get<std::size_t>());
+    REQUIRE(m.at("accuracy").at("mean").get<double>() <= 1);
+    REQUIRE(m.at("accuracy").at("mean").get<double>() > 0);
+    REQUIRE(m.at("accuracy").at("deviation").get<double>() >= 0);
+  }
+}
+
+const std::vector<std::string> kTextModels{"BERT", "LION-LIT", "LION-D", "LION-S"};
+const std::vector<std::string> kImageModels{"ViT", "DeiT", "LION-LIT", "LION-D", "LION-D♮", "LION-S", "LION-S♮"};
+
+}  // namespace
+
+TEST_CASE("tables measures its sections one by one and merges them") {
+  const std::string times = "bench-tables-times.json", all = "bench-tables-all.json", tables = "bench-tables.md";
+  for (const std::string& file : {times, all, tables}) std::filesystem::remove(file);
+
+  const Ran first = run_tables(
+      {"--size", "quick", "--rounds", "1", "--threads", "1", "--only", "images-time", "text-time", "--json", times});
+  INFO(first.err);
+  REQUIRE(first.code == 0);
+  REQUIRE(sections(times).size() == 2);
+  require_times(sections(times).at("images-time"), kImageModels);
+  require_times(sections(times).at("text-time"), kTextModels);
+
+  const Ran second = run_tables({"--size", "quick", "--threads", "2", "--only", "images-accuracy", "--merge", times,
+                                 "--json", all, "--markdown", tables});
+  INFO(second.err);
+  REQUIRE(second.code == 0);
+  for (const char* kept : {"images-time", "text-time"}) REQUIRE(sections(all).at(kept) == sections(times).at(kept));
+  require_accuracies(sections(all).at("images-accuracy"), kImageModels);
+  REQUIRE(read_text(tables) == second.out);
+  for (const std::string& name : kImageModels) {
+    const std::size_t row = second.out.find("\n| " + name + " |");
+    REQUIRE(row != std::string::npos);                                             // of times
+    REQUIRE(second.out.find("\n| " + name + " |", row + 1) != std::string::npos);  // of accuracies
+  }
+
+  const Ran merged = run_tables({"--merge", all});  // measures nothing
+  REQUIRE(merged.code == 0);
+  REQUIRE(merged.out == second.out);
+}
+
+TEST_CASE("tables says what is wrong") {
+  const auto refused = [](const std::vector<std::string>& arguments, const std::string& message) {
+    const Ran ran = run_tables(arguments);
+    REQUIRE(ran.err == "tables: " + message + "\n");
+    REQUIRE(ran.code == 1);
+  };
+  refused({"--threads", "-2"}, "--threads is -2, expected at least 0");
+  refused({"--rounds", "-1"}, "--rounds is -1, expected at least 0");
+  refused({"--merge", "no-such-file"}, "no-such-file: cannot be opened");
+  const std::string other = "bench-tables-other.json";
+  std::ofstream(other) << "{\"sections\": {}}";
+  refused({"--merge", other}, other + ": is no report of this program, expected JSON with format \"lion tables 1\"");
+  refused({"--json", "no-such-folder/x", "--only", "images-time"},
+          "write: no-such-folder/x: No such file or directory");
+}
