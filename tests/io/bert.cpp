@@ -185,6 +185,8 @@ TEST_CASE("a classifier takes the encoder of a masked language model, and comes 
     model::SequenceClassifier<double> again(found, model::Initial::zero);
     io::load_bert(file, again);
     REQUIRE(same_weights(again, model));
+    io::Metadata of_tensors = io::bert_metadata(file);
+    REQUIRE(of_tensors.at("num_labels") == "3");
     model::MaskedLanguage<double> wrong(small_model("selective"));
     require_error<FileError>(
         [&] { io::load_bert(file, wrong); },
@@ -192,5 +194,19 @@ TEST_CASE("a classifier takes the encoder of a masked language model, and comes 
         "'cls.predictions.transform.LayerNorm.bias', 'cls.predictions.transform.LayerNorm.weight', "
         "'cls.predictions.transform.dense.bias', 'cls.predictions.transform.dense.weight'; "
         "unexpected tensors: 'classifier.bias', 'classifier.weight'");
+  });
+
+  // A head is there whole or not at all, and a classifier's own file has both.
+  const std::string missing = "load_bert: bert: missing tensors: 'classifier.weight'";
+  Checkpoint damaged(model);
+  std::erase_if(damaged.entries, [](const auto& e) { return e.name == "classifier.weight"; });
+  damaged.open(
+      [&](const io::SafetensorsFile& file) { require_error<FileError>([&] { io::load_bert(file, model); }, missing); });
+  std::erase_if(damaged.entries, [](const auto& e) { return e.name == "classifier.bias"; });
+  damaged.open([&](const io::SafetensorsFile& file) { io::load_bert(file, model); });
+  damaged.metadata = model::to_metadata(config);
+  damaged.open([&](const io::SafetensorsFile& file) {
+    require_error<FileError>([&] { io::load_bert(file, model); },
+                             "load_bert: bert: missing tensors: 'classifier.bias', 'classifier.weight'");
   });
 }

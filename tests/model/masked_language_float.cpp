@@ -1,4 +1,6 @@
 #include <cmath>
+#include <new>
+#include <utility>
 
 #include "masked_language.hpp"
 #include "support/require_error.hpp"
@@ -10,6 +12,17 @@ namespace {
 bool same(const Tensor<float, 2>& a, const Tensor<float, 2>& b) {
   return a.shape() == b.shape() && std::equal(a.data(), a.data() + a.size(), b.data());
 }
+
+/// Fails at the call after so many.
+struct Failing {
+  Index calls;
+  Index concurrency() const { return 1; }
+  template <class F>
+  void parallel_for(Index n, F&& f) {
+    if (calls-- == 0) throw std::bad_alloc();
+    for (Index i = 0; i < n; ++i) f(i);
+  }
+};
 
 }  // namespace
 
@@ -129,4 +142,21 @@ TEST_CASE("a masked language model says what does not fit") {
   model.forward(none, {}, nothing);
   require_error<ArgumentError>([&] { model.forward_train(none, {}, nothing); },
                                "masked_language: ids has shape [0,4], expected at least one token to train on");
+}
+
+TEST_CASE("a step that an exception left is not gone on with") {
+  const mlm::Texts texts({5, 3});
+  model::MaskedLanguage<float> model(mlm::small_model("selective"));
+  Tensor<float, 2> logits({static_cast<Index>(texts.packed_rows.size()), 300});
+  const auto backward = [&](Executor executor) {
+    return [&, executor] { model.backward(std::as_const(logits).view(), executor); };
+  };
+  const char* none = "masked_language: backward was called without a forward_train before it";
+  Failing early{2}, late{1};
+  model.forward_train(texts.as_packed(), texts.packed_rows, logits);
+  REQUIRE_THROWS_AS(model.forward_train(texts.as_packed(), texts.packed_rows, logits, early), std::bad_alloc);
+  require_error<ArgumentError>(backward({}), none);
+  model.forward_train(texts.as_packed(), texts.packed_rows, logits);
+  REQUIRE_THROWS_AS(backward(late)(), std::bad_alloc);
+  require_error<ArgumentError>(backward({}), none);  // it would add to gradients that have their part already
 }

@@ -152,8 +152,8 @@ TEST_CASE("every character has its place: offsets grow, and lie in the text") {
   Index last = 0;
   bool right = true;
   for (const auto& [id, offsets] : tokens) {
-    // Characters made of one may share its place.
-    right = right && last <= offsets.end && offsets.begin < offsets.end;
+    // Characters made of one share its place.
+    right = right && last <= offsets.begin && offsets.begin < offsets.end;
     last = offsets.begin;
   }
   REQUIRE(right);

@@ -1,6 +1,7 @@
 #include "lion/train/packing.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -39,10 +40,15 @@ TEST_CASE("documents are cut within their ends or across them") {
   REQUIRE(documents.tokens() == 10);
   REQUIRE(cut_documents(documents, 3) == std::vector<Piece>{{0, 3}, {3, 5}, {5, 7}, {7, 10}});
   REQUIRE(cut_documents(documents, 100) == std::vector<Piece>{{0, 5}, {5, 7}, {7, 10}});
+  constexpr Index none = std::numeric_limits<Index>::max();  // no limit
+  REQUIRE(cut_documents(documents, none) == std::vector<Piece>{{0, 5}, {5, 7}, {7, 10}});
+  REQUIRE(cut_stream(documents, none) == std::vector<Piece>{{0, 10}});
   REQUIRE(cut_stream(documents, 4) == std::vector<Piece>{{0, 4}, {4, 8}, {8, 10}});
   REQUIRE(cut_stream(documents, 5) == std::vector<Piece>{{0, 5}, {5, 10}});
   REQUIRE(cut_stream(TokenDocuments{}, 5).empty());
   require_error<ArgumentError>([&] { cut_stream(documents, 0); }, "cut_stream: length is 0, expected at least 1");
+  require_error<ArgumentError>([&] { cut_documents(TokenDocuments{}, 0); },
+                               "cut_documents: length is 0, expected at least 1");
   require_error<ArgumentError>([&] { cut_documents(documents, -1); },
                                "cut_documents: length is -1, expected at least 1");
 }
@@ -99,7 +105,7 @@ TEST_CASE("a padded batch holds a sequence per row, its places and its padding")
   REQUIRE(inputs.ids.shape() == lion::Shape<2>{2, 6});
   REQUIRE(inputs.key_mask.shape() == lion::Shape<2>{2, 6});
   REQUIRE(inputs.cu_seqlens.empty());
-  lion::model::check_text("test", inputs, 107);
+  lion::model::check_text("test", inputs, 107, 1);
 
   const std::vector<Piece> equal{{0, 2}, {5, 7}};
   const TextBatch even = padded_batch(documents, equal, {});
@@ -116,7 +122,7 @@ TEST_CASE("a packed batch holds its sequences end to end in one row") {
   REQUIRE(batch.cu_seqlens == std::vector<Index>{0, 6, 8, 12});
   REQUIRE(batch.inputs().ids.shape() == lion::Shape<2>{1, 12});
   REQUIRE(!batch.inputs().key_mask);
-  lion::model::check_text("test", batch.inputs(), 107);
+  lion::model::check_text("test", batch.inputs(), 107, 1);
   REQUIRE(packed_batch(documents, pieces, {.last = 2}).cu_seqlens == std::vector<Index>{0, 5, 6, 9});
 }
 

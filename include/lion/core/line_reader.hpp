@@ -27,7 +27,8 @@ class LineReader {
     errno = 0;
     auto file = std::make_unique<std::ifstream>(path, std::ios::binary);
     const int error = errno;
-    if (std::filesystem::is_directory(path)) fail_file("is a directory, expected a file");
+    std::error_code unknown;
+    if (std::filesystem::is_directory(path, unknown)) fail_file("is a directory, expected a file");
     if (!*file)
       throw FileError(operation_ + ": " + name_ + ": " +
                       (error ? std::generic_category().message(error) : "cannot be opened"));

@@ -76,8 +76,9 @@ class AtomicFile {
     // The new name is on disk once its directory is; where directories cannot be synchronised the file is still whole.
     const std::filesystem::path directory = target_.has_parent_path() ? target_.parent_path() : ".";
     if (const int handle = ::open(directory.c_str(), O_RDONLY | O_CLOEXEC); handle >= 0) {
-      static_cast<void>(::fsync(handle));
+      const int error = ::fsync(handle) != 0 ? errno : 0;
       ::close(handle);
+      if (error == EIO || error == ENOSPC || error == EDQUOT) fail(error);
     }
   }
 
@@ -91,8 +92,8 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-/// Removes what processes that were killed while they wrote this file left beside it. Call it on the machine that
-/// writes the file: a process of another one seems to be gone.
+/// Removes what processes that were killed while they wrote this file left beside it. Call it on the machine, and in
+/// the container, that writes the file: a process of another one seems to be gone.
 inline void remove_abandoned_files(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::path resolved = std::filesystem::canonical(path, error), target = error ? path : resolved;
@@ -106,6 +107,7 @@ inline void remove_abandoned_files(const std::filesystem::path& path) {
     int process = 0;
     const auto [dash, number] = std::from_chars(first, last, process);
     if (number != std::errc() || process < 1 || dash == last || *dash != '-') continue;
+    if (!std::all_of(dash + 1, last, [](char c) { return c >= '0' && c <= '9'; })) continue;  // somebody else's
     if (::kill(process, 0) != 0 && errno == ESRCH) ::unlink(entry->path().c_str());
   }
 }

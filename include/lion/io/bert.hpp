@@ -109,6 +109,7 @@ inline model::Metadata bert_metadata(const SafetensorsFile& file, model::Metadat
   say("mask_type", selective ? "selective" : decay ? "decay" : normed ? "linear" : "softmax");
   say("layer_norm_after", normed ? "True" : "False");
   say_extent("num_attention_heads", selective ? selective : decay, 0);
+  say_extent("num_labels", find("classifier.weight"), 0);
   if (words && words->shape.size() == 2 && words->shape[1] % 64 == 0) {
     say("num_attention_heads", std::to_string(words->shape[1] / 64));
   }
@@ -132,15 +133,18 @@ void load_bert(const SafetensorsFile& file, model::MaskedLanguage<S>& model) {
 }
 
 /// Fills a classifier from its own file or from one of a masked language model, whose encoder it takes: pooler and
-/// classifier stay as they are where the file does not have them, heads of other tasks are passed over. Errors as
-/// above.
+/// classifier, each whole, stay as they are where the file has nothing of them, heads of other tasks are passed over.
+/// A file whose metadata says `kind` sequence_classifier must have both. Errors as above.
 template <Real S>
 void load_bert(const SafetensorsFile& file, model::SequenceClassifier<S>& model) {
   std::vector<TensorSlot<S>> slots = detail::bert_slots<S>(file, model.parameters());
-  std::erase_if(slots, [&](const TensorSlot<S>& slot) {
-    const bool head = slot.name.starts_with("bert.pooler.") || slot.name.starts_with("classifier.");
-    return head && !file.contains(slot.name);
-  });
+  const bool whole = file.metadata("kind") == "sequence_classifier";
+  for (const char* part : {"bert.pooler.", "classifier."}) {
+    const auto of_part = [&](const TensorSlot<S>& slot) { return slot.name.starts_with(part); };
+    const bool any = std::any_of(slots.begin(), slots.end(),
+                                 [&](const TensorSlot<S>& slot) { return of_part(slot) && file.contains(slot.name); });
+    if (!any && !whole) std::erase_if(slots, of_part);
+  }
   LoadOptions options;
   options.ignored = detail::names_beginning(file, {"cls.", "bert.embeddings.position_ids", "embeddings.position_ids"});
   detail::load_bert_slots<S>(file, slots, options, {});

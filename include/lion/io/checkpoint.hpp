@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <concepts>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ namespace detail {
 inline constexpr std::string_view kVersionKey = "checkpoint.version", kChecksumKey = "checkpoint.checksum";
 
 /// Keys that no setting may begin with.
-inline constexpr std::string_view kReserved[] = {"checkpoint.", "optimiser.", "progress."};
+inline constexpr std::string_view kReserved[] = {"checkpoint.", "optimiser.", "progress.", "ema."};
 
 inline std::string number_text(double value) {
   char text[32];
@@ -51,6 +52,39 @@ Metadata all_settings(const Metadata& settings, const Optimiser& optimiser) {
   return all;
 }
 
+/// The place of a moving average where a run has none.
+struct NoEma {};
+
+template <class Ema>
+struct EmaStateOf : std::remove_cvref_t<decltype(std::declval<const Ema&>().state())> {};
+template <>
+struct EmaStateOf<NoEma> {};
+
+/// The averages under the weights' names: double whatever the weights are.
+template <class Value, class Ema, class State>
+std::vector<TensorSlot<Value>> ema_slots(const Ema& ema, State& state) {
+  std::vector<TensorSlot<Value>> slots;
+  for (std::size_t i = 0; i < state.averages.size(); ++i) {
+    const auto* p = ema.parameters()[i];
+    slots.push_back({"ema." + p->name, p->shape, state.averages[i].data()});
+  }
+  return slots;
+}
+
+template <class T>
+TensorInfo tensor_of(const TensorSlot<T>& slot) {
+  using Value = std::remove_const_t<T>;
+  const auto bytes = std::as_bytes(std::span<const Value>(slot.data, static_cast<std::size_t>(count_of(slot.shape))));
+  return {slot.name, dtype_of<Value>(), slot.shape, bytes};
+}
+
+/// The number of steps under a key, at least 0.
+inline bool read_count(const SafetensorsFile& file, const char* key, Index& count) {
+  const std::string text = file.metadata(key).value_or("");
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  return error == std::errc() && end == text.data() + text.size() && count >= 0;
+}
+
 /// Weights, then the optimiser's moments under the weights' names.
 template <class T, class Model, class Optimiser, class State>
 std::vector<TensorSlot<T>> checkpoint_slots(Model& model, const Optimiser& optimiser, State& state) {
@@ -73,11 +107,14 @@ inline std::string checksum_of(const Metadata& metadata, std::span<const TensorI
     sum.add(key);
     sum.add(value);
   }
-  for (const TensorInfo& tensor : tensors) {
-    sum.add(tensor.name);
-    sum.add(name_of(tensor.dtype));
-    sum.add(to_string(tensor.shape));
-    sum.add(tensor.bytes);
+  std::vector<const TensorInfo*> by_name;  // a writer may lay tensors out in another order
+  for (const TensorInfo& tensor : tensors) by_name.push_back(&tensor);
+  std::sort(by_name.begin(), by_name.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+  for (const TensorInfo* tensor : by_name) {
+    sum.add(tensor->name);
+    sum.add(name_of(tensor->dtype));
+    sum.add(to_string(tensor->shape));
+    sum.add(tensor->bytes);
   }
   return sum.text();
 }
@@ -103,14 +140,16 @@ inline std::string setting_mismatches(const Metadata& found, const Metadata& exp
 
 }  // namespace detail
 
-/// Writes the weights of a model, the state of its optimiser (a train::AdamW or anything with its members) and the
-/// notes to one file, in place of the checkpoint that was there. That one stays until the new is whole and on disk:
-/// whenever the process is killed or the machine stops, the file is one or the other. What killed processes left beside
-/// it is removed. The file is safetensors, the weights under their own names and the settings under their own keys, so
-/// `load_weights` reads it (with allow_unexpected). Throws FileError if it cannot be written.
-template <class Model, class Optimiser>
+/// Writes the weights of a model, the state of its optimiser (a train::AdamW or anything with its members), the moving
+/// average of its weights if there is one (a train::Ema) and the notes to one file, in place of the checkpoint that was
+/// there. That one stays until the new is whole and on disk: whenever the process is killed or the machine stops, the
+/// file is one or the other. What killed processes left beside it is removed. The file is safetensors, the weights
+/// under their own names and the settings under their own keys, so `load_weights` reads it (with allow_unexpected).
+/// Throws FileError if it cannot be written, ArgumentError for a setting under a reserved key, two weights of one name,
+/// text that is not UTF-8, and averages that stand in the weights' place.
+template <class Model, class Optimiser, class Ema = detail::NoEma>
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Optimiser& optimiser,
-                     const CheckpointNotes& notes) {
+                     const CheckpointNotes& notes, const Ema* ema = nullptr) {
   using T = std::remove_pointer_t<decltype(model.parameters().front()->value.data())>;
   using Value = std::remove_const_t<T>;
   Metadata metadata = detail::all_settings<Value>(notes.settings, optimiser);
@@ -120,9 +159,16 @@ void save_checkpoint(const std::filesystem::path& path, const Model& model, cons
 
   std::vector<TensorInfo> tensors;
   for (const TensorSlot<T>& slot : detail::checkpoint_slots<T>(model, optimiser, optimiser.state())) {
-    const auto size = static_cast<std::size_t>(detail::count_of(slot.shape));
-    const auto bytes = std::as_bytes(std::span<const Value>(slot.data, size));
-    tensors.push_back({slot.name, dtype_of<Value>(), slot.shape, bytes});
+    tensors.push_back(detail::tensor_of(slot));
+  }
+  if constexpr (!std::same_as<Ema, detail::NoEma>) {
+    if (ema && ema->swapped()) throw ArgumentError("checkpoint: the model has its averages, expected its weights");
+    if (ema) {
+      metadata["ema.updates"] = std::to_string(ema->state().updates);
+      for (const auto& slot : detail::ema_slots<const double>(*ema, ema->state())) {
+        tensors.push_back(detail::tensor_of(slot));
+      }
+    }
   }
   metadata[std::string(detail::kChecksumKey)] = detail::checksum_of(metadata, tensors);
   SafetensorsWriter writer;
@@ -137,11 +183,11 @@ void save_checkpoint(const std::filesystem::path& path, const Model& model, cons
 /// they depend on follows from the settings and the progress, as the draws of this library do.
 ///
 /// Throws one FileError, and changes nothing, if the file is damaged (every byte is checked), is no checkpoint, or is
-/// of another run: then the error lists every setting, weight and moment that differs, the optimiser's options and the
-/// type of the numbers among them.
-template <class Model, class Optimiser>
+/// of another run: then the error lists every setting, weight, moment and average that differs, the optimiser's options
+/// and the type of the numbers among them.
+template <class Model, class Optimiser, class Ema = detail::NoEma>
 Metadata load_checkpoint(const std::filesystem::path& path, Model& model, Optimiser& optimiser,
-                         const Metadata& settings) {
+                         const Metadata& settings, Ema* ema = nullptr) {
   using T = std::remove_pointer_t<decltype(model.parameters().front()->value.data())>;
   const Metadata expected = detail::all_settings<T>(settings, optimiser);
   const SafetensorsFile file = SafetensorsFile::open(path);
@@ -157,7 +203,8 @@ Metadata load_checkpoint(const std::filesystem::path& path, Model& model, Optimi
   for (const auto& [key, value] : file.metadata()) {
     if (key.starts_with("progress.")) {
       progress[key.substr(9)] = value;
-    } else if (key != detail::kVersionKey && key != detail::kChecksumKey && key != "optimiser.steps") {
+    } else if (key != detail::kVersionKey && key != detail::kChecksumKey && key != "optimiser.steps" &&
+               key != "ema.updates") {
       found[key] = value;
     }
   }
@@ -166,15 +213,34 @@ Metadata load_checkpoint(const std::filesystem::path& path, Model& model, Optimi
     state.first.emplace_back(p->value.shape());
     state.second.emplace_back(p->value.shape());
   }
-  const std::string steps = file.metadata("optimiser.steps").value_or("");
-  std::from_chars(steps.data(), steps.data() + steps.size(), state.steps);
+  if (!detail::read_count(file, "optimiser.steps", state.steps)) fail(" does not say how many steps were taken");
   const std::vector<TensorSlot<T>> slots = detail::checkpoint_slots<T>(model, optimiser, state);
   std::string differences = detail::setting_mismatches(found, expected);
-  const std::string tensors = parameter_mismatches(file, std::span<const TensorSlot<T>>(slots));
-  if (!tensors.empty()) differences += (differences.empty() ? "" : "; ") + tensors;
+  const auto differ = [&](const std::string& more) {
+    if (!more.empty()) differences += (differences.empty() ? "" : "; ") + more;
+  };
+  LoadOptions options;
+  std::vector<TensorSlot<double>> averages;
+  detail::EmaStateOf<Ema> average;
+  if constexpr (!std::same_as<Ema, detail::NoEma>) {
+    if (ema) {
+      for (const auto* p : ema->parameters()) average.averages.emplace_back(p->value.shape());
+      averages = detail::ema_slots<double>(*ema, average);
+      for (const TensorSlot<double>& slot : averages) options.ignored.push_back(slot.name);
+      differ(parameter_mismatches(file, std::span<const TensorSlot<double>>(averages), {.allow_unexpected = true}));
+      if (!detail::read_count(file, "ema.updates", average.updates)) differ("'ema.updates' is not a number of updates");
+    }
+  }
+  differ(parameter_mismatches(file, std::span<const TensorSlot<T>>(slots), options));
   if (!differences.empty()) fail(" is of another run: " + differences);
-  load_parameters(file, slots);
+  load_parameters(file, slots, options);
   optimiser.restore(std::move(state));
+  if constexpr (!std::same_as<Ema, detail::NoEma>) {
+    if (ema) {
+      load_parameters(file, averages, {.allow_unexpected = true});
+      ema->restore(std::move(average));
+    }
+  }
   return progress;
 }
 

@@ -77,6 +77,7 @@ class MaskedLanguage : public Weights<S, MaskedLanguage<S>> {
     require_tokens("masked_language", text);
     this->make_grad();
     const auto count = static_cast<Index>(rows.size());
+    ready_ = false;
     tape_.reset();
     Arena counting;
     typename nn::PredictionHead<S>::Tape(head_, count, counting);
@@ -85,17 +86,18 @@ class MaskedLanguage : public Weights<S, MaskedLanguage<S>> {
     tape_.emplace(head_, count, arena);
     encoder_.forward_train(text, rows, tape_->h, seed, scratch_.attention, executor);
     head_.forward_train(*tape_, encoder_.embeddings.word, logits, executor);
+    ready_ = true;
   }
 
   /// Adds to every weight's `grad` the gradient of the last `forward_train`, given dlogits [R,vocab_size]. Once per
   /// forward_train. Throws ArgumentError if there was none.
   void backward(const View<const S, 2>& dlogits, Executor executor = {}) {
-    if (!tape_) throw ArgumentError("masked_language: backward was called without a forward_train before it");
+    if (!ready_) throw ArgumentError("masked_language: backward was called without a forward_train before it");
     require_shape<2>("masked_language", "dlogits", dlogits.shape(), {tape_->h.extent(0), config_.vocab_size});
     require_contiguous_rows("masked_language", "dlogits", dlogits);
+    ready_ = false;
     head_.backward(dlogits, *tape_, encoder_.embeddings.word, executor);
     encoder_.backward(tape_->dh, scratch_.attention, executor);
-    tape_.reset();
   }
 
   /// Bytes that training steps so far hold: activations, and the scratch of attention.
@@ -136,6 +138,7 @@ class MaskedLanguage : public Weights<S, MaskedLanguage<S>> {
   nn::Scratch scratch_;
   Workspace tape_memory_;
   std::optional<typename nn::PredictionHead<S>::Tape> tape_;
+  bool ready_ = false;  // the tape is whole and has not been used: neither pass was left by an exception
 };
 
 }  // namespace lion::model

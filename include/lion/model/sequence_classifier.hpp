@@ -108,6 +108,7 @@ class SequenceClassifier : public Weights<S, SequenceClassifier<S>> {
     check(text, logits);
     require_tokens("sequence_classifier", text);
     this->make_grad();
+    ready_ = false;
     Arena counting;
     Tape(*this, text, counting);
     tape_.reset();
@@ -121,15 +122,17 @@ class SequenceClassifier : public Weights<S, SequenceClassifier<S>> {
     nn::copy<S>(tape_->pooled, tape_->dropped, executor);
     nn::dropout(tape_->dropped, config_.classifier_dropout, random_, executor);
     classifier_.forward(tape_->dropped, logits, executor);
+    ready_ = true;
   }
 
   /// Adds to every weight's `grad` the gradient of the last `forward_train`, given dlogits [sequences,num_labels]. Once
   /// per forward_train. Throws ArgumentError if there was none.
   void backward(const View<const S, 2>& dlogits, Executor executor = {}) {
-    if (!tape_) throw ArgumentError("sequence_classifier: backward was called without a forward_train before it");
+    if (!ready_) throw ArgumentError("sequence_classifier: backward was called without a forward_train before it");
     const Tape& tape = *tape_;
     require_shape<2>("sequence_classifier", "dlogits", dlogits.shape(), {tape.pooled.extent(0), config_.num_labels});
     require_contiguous_rows("sequence_classifier", "dlogits", dlogits);
+    ready_ = false;
     classifier_.backward_weights(dlogits, tape.dropped, executor);
     const View<S, 2>& d = tape.dropped;  // its gradient takes its place
     classifier_.backward_input(dlogits, d, executor);
@@ -139,7 +142,6 @@ class SequenceClassifier : public Weights<S, SequenceClassifier<S>> {
     pooler_.backward_weights(d, tape.hidden, executor);
     pooler_.backward_input(d, tape.dhidden, executor);
     encoder_.backward(tape.dhidden, scratch_.attention, executor);
-    tape_.reset();
   }
 
   template <class F>
@@ -199,6 +201,7 @@ class SequenceClassifier : public Weights<S, SequenceClassifier<S>> {
   nn::Scratch scratch_;
   Workspace tape_memory_;
   std::optional<Tape> tape_;
+  bool ready_ = false;  // the tape is whole and has not been used: neither pass was left by an exception
   nn::PlacedRandom random_{0, 1};
 };
 

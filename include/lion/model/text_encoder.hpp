@@ -1,6 +1,7 @@
 #pragma once
 /// Token ids to hidden states: embeddings and blocks, which every text model shares (math.md §7).
 
+#include <algorithm>
 #include <variant>
 
 #include "lion/model/block_stack.hpp"
@@ -62,6 +63,7 @@ class TextEncoder {
   /// hidden [R,C]: the last hidden states of the tokens asked for, by number. Takes of the arena what lay_out says.
   void forward(const TextInputs& text, std::span<const Index> rows, const View<S, 2>& hidden, Arena& arena,
                Workspace& workspace, const Executor& executor) const {
+    const bool ascending = std::is_sorted(rows.begin(), rows.end());
     std::visit(
         [&](const auto& stack) {
           const Layout<std::decay_t<decltype(stack)>> layout(stack, width_, text, arena);
@@ -71,10 +73,13 @@ class TextEncoder {
             const View<S, 2> x(layout.x, {group.tokens, width_});
             embeddings.forward({part.ids, part.type_ids}, batch, x, executor);
             stack.forward(x, layout.buffers, batch, workspace, executor);
-            for (std::size_t r = 0; r < rows.size(); ++r) {
-              const Index token = rows[r] - group.token;
+            // Rows ascend as a rule: then those of a group lie together.
+            const auto first = ascending ? std::lower_bound(rows.begin(), rows.end(), group.token) : rows.begin();
+            for (auto row = first; row != rows.end(); ++row) {
+              const Index token = *row - group.token;
+              if (ascending && token >= group.tokens) break;
               if (token < 0 || token >= group.tokens) continue;
-              std::copy_n(x.at(token), width_, hidden.at(static_cast<Index>(r)));
+              std::copy_n(x.at(token), width_, hidden.at(static_cast<Index>(row - rows.begin())));
             }
           });
         },

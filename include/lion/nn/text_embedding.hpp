@@ -30,11 +30,11 @@ class TextEmbedding {
   /// with `positions` above 0 .position_embeddings.weight [positions,C].
   TextEmbedding(const std::string& name, Index vocabulary, Index types, Index positions, Index width, double epsilon)
       : word(Parameter<S>::without_grad(name + ".word_embeddings.weight", {vocabulary, width}, true)),
-        token_type(Parameter<S>::without_grad(name + ".token_type_embeddings.weight", {types, width}, false)),
+        token_type(Parameter<S>::without_grad(name + ".token_type_embeddings.weight", {types, width}, true)),
         norm(name + ".LayerNorm", width, epsilon),
         width_(width) {
     if (positions > 0) {
-      position = Parameter<S>::without_grad(name + ".position_embeddings.weight", {positions, width}, false);
+      position = Parameter<S>::without_grad(name + ".position_embeddings.weight", {positions, width}, true);
     }
   }
 

@@ -9,6 +9,7 @@
 
 #include "lion/core/executor.hpp"
 #include "lion/nn/parameter.hpp"
+#include "lion/train/element_runs.hpp"
 
 namespace lion::train {
 
@@ -89,8 +90,7 @@ class AdamW {
         options_.peak_learning_rate > 0 ? learning_rate / options_.peak_learning_rate : learning_rate;
     const Coefficients c{scheduled * options_.weight_decay, learning_rate / (1 - std::pow(options_.beta1, t)),
                          std::sqrt(1 - std::pow(options_.beta2, t))};
-    executor.parallel_for(static_cast<Index>(parameters_.size()),
-                          [&](Index i) { update(static_cast<std::size_t>(i), c); });
+    for_each_run(parameters_, executor, [&](std::size_t i, Index first, Index n) { update(i, first, n, c); });
   }
 
   void zero_grad() {
@@ -124,19 +124,18 @@ class AdamW {
     double decay, step, correction;
   };
 
-  void update(std::size_t i, const Coefficients& c) {
+  void update(std::size_t i, Index first, Index n, const Coefficients& c) {
     nn::Parameter<S>& p = *parameters_[i];
     if (p.grad.size() == 0) return;
-    S* w = p.value.data();
-    S* m = state_.first[i].data();
-    S* v = state_.second[i].data();
-    const S* g = p.grad.data();
+    S* w = p.value.data() + first;
+    S* m = state_.first[i].data() + first;
+    S* v = state_.second[i].data() + first;
+    const S* g = p.grad.data() + first;
     const S keep = static_cast<S>(1 - (p.decay ? c.decay : 0));
     const S b1 = static_cast<S>(options_.beta1), a1 = static_cast<S>(1 - options_.beta1);
     const S b2 = static_cast<S>(options_.beta2), a2 = static_cast<S>(1 - options_.beta2);
     const S step = static_cast<S>(c.step), correction = static_cast<S>(1 / c.correction);
     const S epsilon = static_cast<S>(options_.epsilon);
-    const Index n = p.value.size();
     for (Index j = 0; j < n; ++j) {
       m[j] = b1 * m[j] + a1 * g[j];
       v[j] = b2 * v[j] + a2 * g[j] * g[j];

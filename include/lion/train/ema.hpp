@@ -10,6 +10,7 @@
 
 #include "lion/core/executor.hpp"
 #include "lion/nn/parameter.hpp"
+#include "lion/train/element_runs.hpp"
 
 namespace lion::train {
 
@@ -18,7 +19,7 @@ struct EmaOptions {
   bool warmup = false;  ///< d = min(decay, (1 + t)/(10 + t)) at update t = 0, 1, …: early weights are soon forgotten
 };
 
-/// What Ema remembers; write it beside the weights to go on later.
+/// What Ema remembers; io::save_checkpoint writes it beside the weights.
 struct EmaState {
   Index updates = 0;                        ///< so far
   std::vector<Tensor<double, 1>> averages;  ///< one per parameter
@@ -50,20 +51,21 @@ class Ema {
     require_weights("update");
     const double t = static_cast<double>(state_.updates++);
     const double decay = options_.warmup ? (std::min)(options_.decay, (1 + t) / (10 + t)) : options_.decay;
-    executor.parallel_for(static_cast<Index>(parameters_.size()), [&](Index i) {
-      const nn::Parameter<S>& p = *parameters_[static_cast<std::size_t>(i)];
-      double* average = state_.averages[static_cast<std::size_t>(i)].data();
-      const S* w = p.value.data();
-      for (Index j = 0; j < p.size(); ++j) average[j] = decay * average[j] + (1 - decay) * static_cast<double>(w[j]);
+    for_each_run(parameters_, executor, [&](std::size_t i, Index first, Index n) {
+      double* average = state_.averages[i].data() + first;
+      const S* w = parameters_[i]->value.data() + first;
+      for (Index j = 0; j < n; ++j) average[j] = decay * average[j] + (1 - decay) * static_cast<double>(w[j]);
     });
   }
 
   /// The model has the averages, rounded, until `swap_out`. Throws ArgumentError if it has them already.
   void swap_in() {
     require_weights("swap_in");
+    std::vector<Tensor<S, 1>> weights;  // whole before the first weight changes
+    for (const nn::Parameter<S>* p : parameters_) weights.push_back(p->value.clone());
+    weights_ = std::move(weights);
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       nn::Parameter<S>& p = *parameters_[i];
-      weights_.push_back(p.value.clone());
       for (Index j = 0; j < p.size(); ++j) p.value(j) = static_cast<S>(state_.averages[i](j));
     }
     swapped_ = true;
@@ -79,7 +81,11 @@ class Ema {
     swapped_ = false;
   }
 
+  const std::vector<nn::Parameter<S>*>& parameters() const { return parameters_; }
+  const EmaOptions& options() const { return options_; }
   const EmaState& state() const { return state_; }
+  /// Whether the model has the averages.
+  bool swapped() const { return swapped_; }
 
   /// Goes on from a saved state; its shapes must be those of the parameters.
   void restore(EmaState state) {

@@ -65,6 +65,7 @@ class Masking {
   /// Draws the tokens to be predicted among those of the documents, and puts [MASK] or another token in the place of
   /// most. A small batch may have none. Ids outside the vocabulary are left alone: the model refuses them.
   LabelledTokens mask(TextBatch& batch, Index step) const {
+    require_shape<2>("masking", "places", batch.places.shape(), batch.ids.shape(), " to match ids");
     const nn::PlacedRandom random(seed_, static_cast<std::uint64_t>(step));
     LabelledTokens labelled;
     for (Index i = 0; i < batch.ids.size(); ++i) {

@@ -32,19 +32,26 @@ struct Piece {
 };
 
 namespace detail {
-inline void cut(const char* operation, Index first, Index last, Index length, std::vector<Piece>& pieces) {
-  if (length < 1) {
-    throw ArgumentError(std::string(operation) + ": length is " + std::to_string(length) + ", expected at least 1");
+inline void require_length(const char* operation, Index length) {
+  if (length >= 1) return;
+  throw ArgumentError(std::string(operation) + ": length is " + std::to_string(length) + ", expected at least 1");
+}
+
+inline void cut(Index first, Index last, Index length, std::vector<Piece>& pieces) {
+  while (first < last) {
+    const Index n = (std::min)(length, last - first);
+    pieces.push_back({first, first + n});
+    first += n;
   }
-  for (; first < last; first += length) pieces.push_back({first, (std::min)(first + length, last)});
 }
 }  // namespace detail
 
 /// Pieces of `length` ≥ 1 tokens within documents: the last of a document holds what is left. In the documents' order.
 inline std::vector<Piece> cut_documents(const TokenDocuments& documents, Index length) {
+  detail::require_length("cut_documents", length);
   std::vector<Piece> pieces;
   for (std::size_t d = 0; d + 1 < documents.starts.size(); ++d) {
-    detail::cut("cut_documents", documents.starts[d], documents.starts[d + 1], length, pieces);
+    detail::cut(documents.starts[d], documents.starts[d + 1], length, pieces);
   }
   return pieces;
 }
@@ -52,8 +59,9 @@ inline std::vector<Piece> cut_documents(const TokenDocuments& documents, Index l
 /// Pieces of `length` ≥ 1 tokens that run on over the ends of documents (RoBERTa's full sentences, arXiv 1907.11692):
 /// the last one holds what is left.
 inline std::vector<Piece> cut_stream(const TokenDocuments& documents, Index length) {
+  detail::require_length("cut_stream", length);
   std::vector<Piece> pieces;
-  detail::cut("cut_stream", 0, documents.tokens(), length, pieces);
+  detail::cut(0, documents.tokens(), length, pieces);
   return pieces;
 }
 

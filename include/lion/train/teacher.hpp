@@ -19,7 +19,8 @@ using Teacher = std::function<void(const View<const S, 4>& images, std::span<con
                                    const View<S, 2>& logits, Executor executor)>;
 
 /// A model's `forward`: (images, logits, scratch, executor) as model::Vision's, or (images, logits). It must outlive
-/// the teacher, and takes the images as the student sees them.
+/// the teacher, and takes the images as the student sees them. Copies of the teacher share scratch: one thread at a
+/// time asks them.
 template <Real S, class Model>
 Teacher<S> model_teacher(Model& model) {
   return [&model, scratch = std::make_shared<nn::Scratch>()](const View<const S, 4>& images, std::span<const Index>,
