@@ -1,7 +1,6 @@
 #pragma once
 /// Models of one size on the same digits.
 
-#include <algorithm>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -11,6 +10,7 @@
 #include "common/progress.hpp"
 #include "common/statistics.hpp"
 #include "common/table.hpp"
+#include "common/turns.hpp"
 #include "digits/trial.hpp"
 
 namespace lion::examples::digits {
@@ -42,8 +42,7 @@ inline bool is_distilled(const Contender& contender) {
 struct Standing {
   std::string name;
   Index parameters = 0;
-  std::vector<double> accuracies{};     ///< of the test set, one per seed
-  std::vector<double> relative_time{};  ///< of a block of steps, over the last contender's of the same round
+  std::vector<double> accuracies{};  ///< of the test set, one per seed
 };
 
 struct Winner {
@@ -56,15 +55,8 @@ struct Winner {
 struct ContestResult {
   std::vector<Standing> standings;  ///< in the order of the contenders
   Winner best;                      ///< among the LION models
-  double seconds_per_step = 0;      ///< of the last contender, median
+  TurnTimes times;                  ///< of all seeds, relative to the last contender
 };
-
-inline double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// The classes of the digits to train on according to LION-D♮, trained on them under the same recipe: a teacher for
 /// those that are distilled.
@@ -78,14 +70,11 @@ inline std::vector<Index> teach(model::VisionConfig config, const Recipe& recipe
   return train::predictions<float>(classify(trial.model(), digits.train_images(), scratch, executor).view());
 }
 
-/// Trains all contenders for each seed; times are relative to the last one's. The models take turns at blocks of a few
-/// steps, so that whatever else the machine does slows all of them alike.
+/// Trains all contenders for each seed, in turns.
 inline ContestResult run_contest(const std::vector<Contender>& all, const model::VisionConfig& base,
                                  const Recipe& recipe, Index seeds, const Digits& digits, Executor executor) {
-  constexpr Index kBlock = 4;
   ContestResult result;
   for (const Contender& contender : all) result.standings.push_back({contender.name});
-  std::vector<double> last_times;
   const Index steps = recipe.epochs * train::Batches(digits.data.train.size(), recipe.batch, 0).per_epoch();
   Progress progress("training", seeds * steps * static_cast<Index>(all.size()));
   nn::Scratch scratch;
@@ -100,20 +89,10 @@ inline ContestResult run_contest(const std::vector<Contender>& all, const model:
       contender.configure(config);
       trials.emplace_back(config, recipe, digits, teacher);
     }
-    for (Index done = 0; done < steps; done += kBlock) {
-      const Index n = (std::min)(kBlock, steps - done);
-      std::vector<double> times;
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        times.push_back(trials[i].train(n, executor));
-        progress.advance(n, "seed " + std::to_string(seed + 1) + "/" + std::to_string(seeds) + "  loss " +
-                                format("%.3f", trials[i].loss()));
-      }
-      if (n < kBlock || done == 0) continue;  // the first block also makes the memory
-      last_times.push_back(times.back() / static_cast<double>(n));
-      for (std::size_t i = 0; i < all.size(); ++i) {
-        result.standings[i].relative_time.push_back(times[i] / times.back());
-      }
-    }
+    train_in_turns(trials, steps, executor, result.times, [&](std::size_t i, Index n) {
+      progress.advance(n, "seed " + std::to_string(seed + 1) + "/" + std::to_string(seeds) + "  loss " +
+                              format("%.3f", trials[i].loss()));
+    });
     for (std::size_t i = 0; i < all.size(); ++i) {
       const Tensor<float, 2> logits = classify(trials[i].model(), digits.test_images(), scratch, executor);
       const double accuracy = static_cast<double>(train::count_correct<float>(logits.view(), digits.data.test.labels)) /
@@ -125,17 +104,17 @@ inline ContestResult run_contest(const std::vector<Contender>& all, const model:
       }
     }
   }
-  result.seconds_per_step = median(last_times);
   return result;
 }
 
 inline void print_standings(const ContestResult& result, std::ostream& out) {
   Table table({"model", "parameters", "test accuracy", "time per step"});
-  for (const Standing& s : result.standings) {
+  for (std::size_t i = 0; i < result.standings.size(); ++i) {
+    const Standing& s = result.standings[i];
     std::string accuracy = format("%.1f %%", 100 * mean(s.accuracies));
     if (s.accuracies.size() > 1) accuracy += format(" ± %.1f", 100 * deviation(s.accuracies));
     table.add({s.name, std::to_string(s.parameters), accuracy,
-               s.relative_time.empty() ? "-" : format("×%.2f", median(s.relative_time))});
+               result.times.per_step.empty() ? "-" : format("×%.2f", result.times.relative_time(i))});
   }
   table.print(out);
 }

@@ -47,7 +47,7 @@ void run_program(const Options& options) {
   ContestResult result = run_contest(contenders(), config, options.recipe, options.seeds, digits, pool);
   std::cout << '\n';
   print_standings(result, std::cout);
-  std::cout << format("×1 is %.1f ms\n", 1e3 * result.seconds_per_step);
+  std::cout << format("×1 is %.1f ms\n", 1e3 * median(result.times.per_step));
 
   std::cout << '\n'
             << result.best.name << " of seed " << result.best.seed << " on the " << digits.data.test.size()

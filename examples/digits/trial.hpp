@@ -96,7 +96,7 @@ class Trial {
     widen_weights();
   }
 
-  Index steps() const { return steps_; }
+  Index step() const { return step_; }
   double loss() const { return loss_; }
   const model::Vision<float>& model() const { return *model_; }
   std::unique_ptr<model::Vision<float>> take_model() { return std::move(model_); }

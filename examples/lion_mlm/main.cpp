@@ -2,15 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 #include <map>
-#include <numeric>
 #include <string>
 #include <vector>
 
+#include "common/candidates.hpp"
 #include "common/program.hpp"
-#include "common/table.hpp"
 #include "lion/io/bert.hpp"
 #include "lion/io/safetensors.hpp"
 #include "lion/io/safetensors_writer.hpp"
@@ -87,10 +85,7 @@ void fill_masks(const Options& options, const text::Tokenizer& tokenizer, model:
                 ThreadPool& pool) {
   const text::Vocabulary& vocabulary = tokenizer.vocabulary();
   const text::Encoding encoding = tokenizer.encode(options.text);
-  std::vector<Index> masks;
-  for (Index t = 0; t < encoding.size(); ++t) {
-    if (encoding.ids[static_cast<std::size_t>(t)] == vocabulary.mask_id()) masks.push_back(t);
-  }
+  const std::vector<Index> masks = mask_positions(encoding.ids, vocabulary);
   if (masks.empty()) throw ArgumentError("--text has no " + vocabulary.special().mask + ", expected at least one");
   Tensor<float, 2> logits({static_cast<Index>(masks.size()), model.config().vocab_size});
   model.forward({View<const Index, 2>(encoding.ids.data(), {1, encoding.size()})}, masks, logits.view(), pool);
@@ -100,23 +95,7 @@ void fill_masks(const Options& options, const text::Tokenizer& tokenizer, model:
     writer.add("logits", logits);
     writer.write(options.output);
   }
-
-  Table table({"mask", "token", "probability"});
-  for (Index m = 0; m < logits.extent(0); ++m) {
-    std::vector<Index> order(static_cast<std::size_t>(logits.extent(1)));
-    std::iota(order.begin(), order.end(), Index(0));
-    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return logits(m, a) > logits(m, b); });
-    const auto weight = [&](Index id) { return std::exp(static_cast<double>(logits(m, id) - logits(m, order[0]))); };
-    double sum = 0;
-    for (const Index id : order) sum += weight(id);
-    order.resize((std::min)(order.size(), static_cast<std::size_t>(options.top)));
-    for (const Index id : order) {
-      // A model may have rows beyond its vocabulary, up to a round number.
-      const std::string token = id < vocabulary.size() ? vocabulary.token(id) : "#" + std::to_string(id);
-      table.add({std::to_string(m + 1), token, format("%.2f %%", 100 * weight(id) / sum)});
-    }
-  }
-  table.print(std::cout);
+  print_candidates(logits, vocabulary, options.top, std::cout);
 }
 
 void run_program(const Options& options) {
