@@ -21,7 +21,8 @@ using lion::io::SafetensorsFile;
 using lion::model::MaskedLanguage;
 using lion::model::TextInputs;
 
-inline const char* const kMasks[] = {"linear", "decay", "selective", "softmax"};
+inline const char* const kMasks[] = {"linear", "decay", "selective", "softmax"};            ///< of golden files
+inline const char* const kModels[] = {"linear", "decay", "selective", "softmax", "hydra"};  ///< all that there are
 
 inline SafetensorsFile open(const std::string& mask, const std::string& part) {
   return SafetensorsFile::open(std::filesystem::path(LION_GOLDEN_DIR) / ("mlm-" + mask + "." + part + ".safetensors"));
@@ -119,6 +120,8 @@ inline lion::model::MaskedLanguageConfig small_model(const std::string& mask) {
   config.num_attention_heads = 3;
   config.num_hidden_layers = 2;
   config.intermediate_size = 100;
+  config.d_state = 6;
+  config.head_dim = 32;
   return config;
 }
 

@@ -8,7 +8,7 @@ TEST_CASE("masked language models agree with the golden files in every form, pad
 }
 
 TEST_CASE("gradients with dropout are those of what was computed") {
-  for (const char* mask : mlm::kMasks) {
+  for (const char* mask : mlm::kModels) {
     INFO(mask);
     model::MaskedLanguageConfig config = model::MaskedLanguageConfig::base_size(mask);
     config.vocab_size = 11;
@@ -16,6 +16,8 @@ TEST_CASE("gradients with dropout are those of what was computed") {
     config.num_attention_heads = 2;
     config.num_hidden_layers = 2;
     config.intermediate_size = 5;
+    config.d_state = 3;
+    config.head_dim = 4;
     config.max_position_embeddings = 7;
     config.hidden_dropout_prob = 0.3;
     config.layer_norm_eps = 1e-3;
@@ -58,7 +60,7 @@ TEST_CASE("gradients with dropout are those of what was computed") {
 
 TEST_CASE("inference allocates nothing, needs what it says, and no more for a longer batch") {
   const mlm::Texts few({300, 200, 70}), many({200, 300, 250, 250, 100, 400, 70, 300, 200});
-  for (const char* mask : mlm::kMasks) {
+  for (const char* mask : mlm::kModels) {
     model::MaskedLanguage<double> model(mlm::small_model(mask));
     REQUIRE(model.activation_bytes(few.as_packed(), 5) == model.activation_bytes(many.as_packed(), 5));
     Tensor<double, 2> logits({static_cast<Index>(many.packed_rows.size()), 300}), borrowed(logits.shape());

@@ -32,7 +32,7 @@ TEST_CASE("masked language models agree with the golden files in every form, pad
 
 TEST_CASE("sequences packed, padded, and alone have the same logits, in groups and of any order of rows") {
   const mlm::Texts texts({200, 1, 130, 300, 2, 400, 90});
-  for (const char* mask : mlm::kMasks) {
+  for (const char* mask : mlm::kModels) {
     INFO(mask);
     model::MaskedLanguage<float> model(mlm::small_model(mask));
     const auto count = static_cast<Index>(texts.packed_rows.size());
@@ -58,7 +58,7 @@ TEST_CASE("sequences packed, padded, and alone have the same logits, in groups a
 
 TEST_CASE("a masked language model computes the same bits for any number of threads") {
   const mlm::Texts texts({40, 3, 150, 90});
-  for (const char* mask : mlm::kMasks) {
+  for (const char* mask : mlm::kModels) {
     INFO(mask);
     model::MaskedLanguageConfig config = mlm::small_model(mask);
     config.hidden_dropout_prob = 0.1;
@@ -102,6 +102,8 @@ TEST_CASE("parameters carry the names of a BERT state dict and their number is t
   };
   REQUIRE(total(model::MaskedLanguageConfig::base_size("softmax")) == 109514298);   // bert-base-uncased
   REQUIRE(total(model::MaskedLanguageConfig::large_size("softmax")) == 335174458);  // bert-large-uncased
+  REQUIRE(total(model::MaskedLanguageConfig::large_size("hydra")) == Approx(334.2e6).epsilon(1e-3));
+  REQUIRE(total(model::MaskedLanguageConfig::base_size("hydra")) == Approx(112e6).epsilon(5e-3));
   for (const char* mask : {"linear", "decay", "selective"}) {
     INFO(mask);
     const double base = static_cast<double>(total(model::MaskedLanguageConfig::base_size(mask)));
@@ -109,6 +111,15 @@ TEST_CASE("parameters carry the names of a BERT state dict and their number is t
     REQUIRE(base / 1e6 == Approx(109.5).margin(0.6));
     REQUIRE(large / 1e6 == Approx(334.9).margin(0.5));
   }
+  std::vector<std::string> hydra;
+  model::MaskedLanguage<float> state_space(mlm::small_model("hydra"), model::Initial::zero);
+  for (const auto* p : state_space.parameters()) hydra.push_back(p->name);
+  for (const char* name :
+       {"in_proj.weight", "conv1d.weight", "dt_bias", "A_log", "D", "fc_D.weight", "norm.weight", "out_proj.weight"}) {
+    INFO(name);
+    REQUIRE(std::count(hydra.begin(), hydra.end(), std::string("bert.encoder.layer.1.layer.mixer.") + name) == 1);
+  }
+  REQUIRE(std::count(hydra.begin(), hydra.end(), "bert.encoder.layer.1.layer.norm.weight") == 1);
   model::MaskedLanguage<float> model(mlm::small_model("softmax"), model::Initial::zero);
   REQUIRE(model.parameters().front()->name == "bert.embeddings.word_embeddings.weight");
   REQUIRE(model.parameters().back()->name == "cls.predictions.bias");

@@ -67,12 +67,26 @@ TEST_CASE("wrong values of a masked language model are named") {
   refused("vocab_size", "0", "vocab_size is 0, expected at least 1");
   refused("num_hidden_layers", "two", "num_hidden_layers is 'two', expected a whole number");
   refused("num_attention_heads", "5", "num_attention_heads is 5, expected a divisor of hidden_size 32");
-  refused("mask_type", "bert", "mask_type is 'bert', expected one of linear, decay, selective, softmax");
+  refused("mask_type", "bert", "mask_type is 'bert', expected one of linear, decay, selective, softmax, hydra");
   refused("position_embedding", "rotary", "position_embedding is 'rotary', expected one of none, absolute");
   refused("layer_norm_after", "yes", "layer_norm_after is 'yes', expected True or False");
   refused("layer_norm_eps", "0", "layer_norm_eps is 0, expected a number above 0");
   refused("hidden_dropout_prob", "1", "hidden_dropout_prob is 1, expected a value in [0, 1)");
   refused("form", "fast", "form is 'fast', expected one of full, rnn, chunk, auto");
+}
+
+TEST_CASE("Hydra has keys of its own") {
+  auto metadata = model::to_metadata(MaskedLanguageConfig::large_size("hydra"));
+  REQUIRE(metadata.at("num_hidden_layers") == "45");
+  REQUIRE(metadata.at("hidden_size") == "1024");
+  REQUIRE_FALSE(metadata.contains("num_attention_heads"));
+  REQUIRE(model::to_metadata(model::masked_language_config_from(metadata)) == metadata);
+  metadata["head_dim"] = "48";
+  require_error<ArgumentError>([&] { model::masked_language_config_from(metadata); },
+                               "masked_language: head_dim is 48, expected a divisor of the inner width 2048");
+  metadata.erase("d_state");
+  require_error<ArgumentError>([&] { model::masked_language_config_from(metadata); },
+                               "masked_language: d_state is missing from the metadata");
 }
 
 TEST_CASE("the sizes of the paper") {

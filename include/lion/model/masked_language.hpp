@@ -1,5 +1,5 @@
 #pragma once
-/// The masked language model of math.md §7: LION under any mask, or BERT, in one skeleton.
+/// The masked language models of math.md §7 and §9: LION under any mask, BERT, and Hydra, in one skeleton.
 
 #include "lion/model/initial.hpp"
 #include "lion/model/text_encoder.hpp"

@@ -8,17 +8,19 @@
 
 namespace lion::model {
 
-/// The model of math.md §7. Keys of metadata have the names of the members, but `position_embedding` says none or
-/// absolute.
+/// The model of math.md §7, or §9's Hydra. Keys of metadata have the names of the members, but `position_embedding`
+/// says none or absolute.
 struct MaskedLanguageConfig {
   Index vocab_size = 30522;
   Index hidden_size = 768;
-  Index num_attention_heads = 12;
+  Index num_attention_heads = 12;  ///< not of hydra, as intermediate_size and layer_norm_after
   Index num_hidden_layers = 12;
   Index intermediate_size = 3072;       ///< hidden width of the MLPs
   Index max_position_embeddings = 512;  ///< of models with positions: the longest sequence
   Index type_vocab_size = 2;            ///< segments that a text may have
-  std::string mask_type = "selective";  ///< linear, decay, selective (LION), or softmax (BERT)
+  std::string mask_type = "selective";  ///< linear, decay, selective (LION), softmax (BERT), or hydra
+  Index d_state = 64;                   ///< of hydra: width of a state
+  Index head_dim = 64;                  ///< of hydra: width of a head
   bool position_embeddings = false;     ///< learned absolute positions
   bool layer_norm_after = false;        ///< a LayerNorm between the attention and its output projection
   double layer_norm_eps = 1e-12;        ///< of all other norms
@@ -27,21 +29,23 @@ struct MaskedLanguageConfig {
   Index chunk_size = 64;                ///< of form chunk
   std::uint64_t seed = 0;               ///< of the initial weights
 
-  /// 110 M parameters, 12 blocks; with the positions and norms that the paper gives to models of this mask.
+  /// 110 M parameters, 12 blocks (hydra: 112 M, 23); with the positions and norms that the paper gives to models of
+  /// this mask.
   static MaskedLanguageConfig base_size(const std::string& mask_type = "selective") {
     MaskedLanguageConfig config;
     config.mask_type = mask_type;
     config.position_embeddings = mask_type == "linear" || mask_type == "softmax";
     config.layer_norm_after = mask_type == "linear";
+    if (mask_type == "hydra") config.num_hidden_layers = 23;
     return config;
   }
 
-  /// 334 M parameters, 24 blocks.
+  /// 334 M parameters, 24 blocks (hydra: 45).
   static MaskedLanguageConfig large_size(const std::string& mask_type = "selective") {
     MaskedLanguageConfig config = base_size(mask_type);
     config.hidden_size = 1024;
     config.num_attention_heads = 16;
-    config.num_hidden_layers = 24;
+    config.num_hidden_layers = mask_type == "hydra" ? 45 : 24;
     config.intermediate_size = 4096;
     return config;
   }
@@ -54,13 +58,16 @@ struct MaskedLanguageConfig {
   static void for_each_key(Config& config, F&& f) {
     f("vocab_size", config.vocab_size, true);
     f("hidden_size", config.hidden_size, true);
-    f("num_attention_heads", config.num_attention_heads, true);
+    f("mask_type", config.mask_type, true);
+    const bool hydra = config.mask_type == "hydra";
+    if (hydra) f("d_state", config.d_state, true);
+    if (hydra) f("head_dim", config.head_dim, true);
+    if (!hydra) f("num_attention_heads", config.num_attention_heads, true);
+    if (!hydra) f("intermediate_size", config.intermediate_size, true);
     f("num_hidden_layers", config.num_hidden_layers, true);
-    f("intermediate_size", config.intermediate_size, true);
     f("max_position_embeddings", config.max_position_embeddings, false);
     f("type_vocab_size", config.type_vocab_size, false);
-    f("mask_type", config.mask_type, true);
-    f("layer_norm_after", config.layer_norm_after, false);
+    if (!hydra) f("layer_norm_after", config.layer_norm_after, false);
     f("layer_norm_eps", config.layer_norm_eps, false);
     f("hidden_dropout_prob", config.hidden_dropout_prob, false);
     f("form", config.form, false);
@@ -78,8 +85,14 @@ inline void MaskedLanguageConfig::check() const {
   detail::require_positive(kModel, "intermediate_size", intermediate_size);
   detail::require_positive(kModel, "max_position_embeddings", max_position_embeddings);
   detail::require_positive(kModel, "type_vocab_size", type_vocab_size);
-  detail::require_divisor(kModel, "num_attention_heads", num_attention_heads, "hidden_size", hidden_size);
-  detail::require_one_of(kModel, "mask_type", mask_type, {"linear", "decay", "selective", "softmax"});
+  if (mask_type == "hydra") {
+    detail::require_positive(kModel, "d_state", d_state);
+    detail::require_positive(kModel, "head_dim", head_dim);
+    detail::require_divisor(kModel, "head_dim", head_dim, "the inner width", 2 * hidden_size);
+  } else {
+    detail::require_divisor(kModel, "num_attention_heads", num_attention_heads, "hidden_size", hidden_size);
+  }
+  detail::require_one_of(kModel, "mask_type", mask_type, {"linear", "decay", "selective", "softmax", "hydra"});
   if (!(layer_norm_eps > 0)) {
     detail::bad_config(kModel, "layer_norm_eps", detail::written(layer_norm_eps), "a number above 0");
   }

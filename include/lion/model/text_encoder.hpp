@@ -7,6 +7,7 @@
 #include "lion/model/block_stack.hpp"
 #include "lion/model/masked_language_config.hpp"
 #include "lion/model/text_batch.hpp"
+#include "lion/nn/hydra_text_block.hpp"
 #include "lion/nn/post_norm_block.hpp"
 #include "lion/nn/text_embedding.hpp"
 
@@ -20,7 +21,7 @@ template <Real S>
 class TextEncoder {
  public:
   /// One alternative for each kind of block.
-  using Stack = std::variant<BlockStack<S, nn::PostNormBlock<S>>>;
+  using Stack = std::variant<BlockStack<S, nn::PostNormBlock<S>>, BlockStack<S, nn::HydraTextBlock<S>>>;
 
   explicit TextEncoder(const MaskedLanguageConfig& config)
       : embeddings("bert.embeddings", config.vocab_size, config.type_vocab_size, positions(config), config.hidden_size,
@@ -139,12 +140,25 @@ class TextEncoder {
   }
 
   static Stack make_stack(const MaskedLanguageConfig& config) {
-    std::vector<nn::PostNormBlock<S>> blocks;
-    for (Index i = 0; i < config.num_hidden_layers; ++i) {
-      blocks.emplace_back("bert.encoder.layer." + std::to_string(i), config.hidden_size, config.num_attention_heads,
-                          config.intermediate_size, config.mask_type, config.layer_norm_after, config.layer_norm_eps);
+    const auto stack_of = [&]<class Block>(auto&& make, std::vector<Block> blocks) {
+      for (Index i = 0; i < config.num_hidden_layers; ++i) {
+        blocks.push_back(make("bert.encoder.layer." + std::to_string(i)));
+      }
+      return BlockStack<S, Block>(std::move(blocks));
+    };
+    if (config.mask_type == "hydra") {
+      return stack_of(
+          [&](const std::string& name) {
+            return nn::HydraTextBlock<S>(name, config.hidden_size, config.d_state, config.head_dim);
+          },
+          std::vector<nn::HydraTextBlock<S>>());
     }
-    return BlockStack<S, nn::PostNormBlock<S>>(std::move(blocks));
+    return stack_of(
+        [&](const std::string& name) {
+          return nn::PostNormBlock<S>(name, config.hidden_size, config.num_attention_heads, config.intermediate_size,
+                                      config.mask_type, config.layer_norm_after, config.layer_norm_eps);
+        },
+        std::vector<nn::PostNormBlock<S>>());
   }
 
   static nn::TokenBatch batch_of(const TextInputs& text) {
