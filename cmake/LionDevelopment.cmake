@@ -27,19 +27,25 @@ if(LION_SANITIZE)
   target_link_options(lion_development INTERFACE "-fsanitize=${LION_SANITIZE}")
 endif()
 
-# The kernels of the operator and of linear layers, compiled once for all of our programs. Fuzz targets do not use them.
+# The kernels of the operator, of linear layers and of models, compiled once for all of our programs. Fuzz targets do not use them.
 set(lion_kernels "")
 if(NOT LION_FUZZ)
   set(sources "")
   foreach(scalar IN ITEMS float double)
-    set(source "${PROJECT_BINARY_DIR}/kernels/${scalar}_products.cpp")
-    file(CONFIGURE OUTPUT "${source}" CONTENT
-         "#include <lion/nn/kernels.hpp>\n\nLION_INSTANTIATE_PRODUCTS(${scalar})\n")
-    list(APPEND sources "${source}")
-    set(source "${PROJECT_BINARY_DIR}/kernels/${scalar}_scans.cpp")
-    file(CONFIGURE OUTPUT "${source}" CONTENT
-         "#include <lion/nn/scan_kernels.hpp>\n\nLION_INSTANTIATE_SCANS(${scalar})\n")
-    list(APPEND sources "${source}")
+    foreach(kernels IN ITEMS "products|nn/kernels.hpp|LION_INSTANTIATE_PRODUCTS(${scalar})"
+                             "scans|nn/scan_kernels.hpp|LION_INSTANTIATE_SCANS(${scalar})"
+                             "vision|model/vision.hpp|template class lion::model::Vision<${scalar}>$<SEMICOLON>"
+                             "vision_head|model/vision.hpp|template class lion::model::VisionHead<${scalar}>$<SEMICOLON>"
+                             "text|model/text_encoder.hpp|template class lion::model::TextEncoder<${scalar}>$<SEMICOLON>")
+      string(REPLACE "|" ";" kernels "${kernels}")
+      list(GET kernels 0 name)
+      list(GET kernels 1 header)
+      list(GET kernels 2 line)
+      string(REPLACE "$<SEMICOLON>" ";" line "${line}")
+      set(source "${PROJECT_BINARY_DIR}/kernels/${scalar}_${name}.cpp")
+      file(CONFIGURE OUTPUT "${source}" CONTENT "#include <lion/${header}>\n\n${line}\n")
+      list(APPEND sources "${source}")
+    endforeach()
     foreach(mask IN ITEMS Linear Decay Selective)
       set(source "${PROJECT_BINARY_DIR}/kernels/${scalar}_${mask}.cpp")
       file(CONFIGURE OUTPUT "${source}" CONTENT

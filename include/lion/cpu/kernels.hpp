@@ -8,6 +8,10 @@
 ///
 /// for each of float and double and of mask::Linear, mask::Decay and mask::Selective that the program uses. Covered are
 /// both directions at once, with and without row sums; what is not is compiled where it is used, as ever.
+///
+/// Likewise, for those who use them: LION_INSTANTIATE_PRODUCTS(float) (nn/kernels.hpp), LION_INSTANTIATE_SCANS(float)
+/// (nn/scan_kernels.hpp, for Hydra), and `template class` of lion::model::Vision<float>, VisionHead<float> and
+/// TextEncoder<float>.
 
 #include "lion/cpu/backward_call.hpp"
 #include "lion/mask/decay.hpp"

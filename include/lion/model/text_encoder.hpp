@@ -63,65 +63,15 @@ class TextEncoder {
 
   /// hidden [R,C]: the last hidden states of the tokens asked for, by number. Takes of the arena what lay_out says.
   void forward(const TextInputs& text, std::span<const Index> rows, const View<S, 2>& hidden, Arena& arena,
-               Workspace& workspace, const Executor& executor) const {
-    const bool ascending = std::is_sorted(rows.begin(), rows.end());
-    std::visit(
-        [&](const auto& stack) {
-          const Layout<std::decay_t<decltype(stack)>> layout(stack, width_, text, arena);
-          workspace.reserve(workspace_size(stack, text, layout.cuts, executor));
-          for_each_group(text, layout.cuts, [&](const TextGroup& group, const TextInputs& part) {
-            const nn::TokenBatch batch = batch_of(part);
-            const View<S, 2> x(layout.x, {group.tokens, width_});
-            embeddings.forward({part.ids, part.type_ids}, batch, x, executor);
-            stack.forward(x, layout.buffers, batch, workspace, executor);
-            // Rows ascend as a rule: then those of a group lie together.
-            const auto first = ascending ? std::lower_bound(rows.begin(), rows.end(), group.token) : rows.begin();
-            for (auto row = first; row != rows.end(); ++row) {
-              const Index token = *row - group.token;
-              if (ascending && token >= group.tokens) break;
-              if (token < 0 || token >= group.tokens) continue;
-              std::copy_n(x.at(token), width_, hidden.at(static_cast<Index>(row - rows.begin())));
-            }
-          });
-        },
-        stack_);
-  }
+               Workspace& workspace, const Executor& executor) const;
 
   /// The same for all sequences at once, with dropout as configured (drawn from `seed`), keeping what `backward` needs:
   /// text and rows are not looked at again.
   void forward_train(const TextInputs& text, std::span<const Index> rows, const View<S, 2>& hidden, std::uint64_t seed,
-                     Workspace& workspace, const Executor& executor) {
-    random_ = nn::PlacedRandom(seed, 0);
-    std::visit(
-        [&](auto& stack) {
-          const auto lay_out = [&](Arena arena) {
-            tape_ = Tape(width_, text, rows.size(), arena);
-            tape_.norm = arena.take<S>(embeddings.norm.backward_scratch(text.tokens()));
-            stack.record(tape_.batch, arena);
-            return arena.used();
-          };
-          tape_memory_.reserve(lay_out(Arena()) + kAlignment);
-          lay_out(tape_memory_.arena());
-          tape_.fill(text, rows);
-          embeddings.forward({tape_.ids, tape_.types}, tape_.batch, stack.first(), executor, tape_.statistics);
-          nn::dropout(stack.first(), dropout_, random_.stream(0), executor);
-          stack.forward_train(tape_.x, tape_.batch, dropout_, random_.stream(1), workspace, executor);
-        },
-        stack_);
-    nn::gather_rows<S>(tape_.x, tape_.rows, hidden, executor);
-  }
+                     Workspace& workspace, const Executor& executor);
 
   /// Adds to every weight's gradient, given dhidden [R,C]. Once per forward_train.
-  void backward(const View<const S, 2>& dhidden, Workspace& workspace, const Executor& executor) {
-    const View<S, 2>& dx = tape_.dx;
-    nn::clear(dx, executor);
-    nn::scatter_add_rows<S>(
-        dhidden, [&](Index r) { return tape_.rows[static_cast<std::size_t>(r)]; }, dx, executor);
-    std::visit([&](auto& stack) { stack.backward(dx, tape_.batch, dropout_, random_.stream(1), workspace, executor); },
-               stack_);
-    nn::dropout(dx, dropout_, random_.stream(0), executor);
-    embeddings.backward({tape_.ids, tape_.types}, tape_.batch, dx, tape_.statistics, tape_.x, tape_.norm, executor);
-  }
+  void backward(const View<const S, 2>& dhidden, Workspace& workspace, const Executor& executor);
 
   /// Bytes that training steps so far hold.
   std::size_t training_bytes() const { return tape_memory_.size(); }
@@ -250,5 +200,73 @@ class TextEncoder {
   Tape tape_;
   nn::PlacedRandom random_{0, 0};
 };
+
+// Outside the class, and so not inline: with LION_EXTERN_KERNELS no file compiles them but one (cpu/kernels.hpp).
+
+template <Real S>
+void TextEncoder<S>::forward(const TextInputs& text, std::span<const Index> rows, const View<S, 2>& hidden,
+                             Arena& arena, Workspace& workspace, const Executor& executor) const {
+  const bool ascending = std::is_sorted(rows.begin(), rows.end());
+  std::visit(
+      [&](const auto& stack) {
+        const Layout<std::decay_t<decltype(stack)>> layout(stack, width_, text, arena);
+        workspace.reserve(workspace_size(stack, text, layout.cuts, executor));
+        for_each_group(text, layout.cuts, [&](const TextGroup& group, const TextInputs& part) {
+          const nn::TokenBatch batch = batch_of(part);
+          const View<S, 2> x(layout.x, {group.tokens, width_});
+          embeddings.forward({part.ids, part.type_ids}, batch, x, executor);
+          stack.forward(x, layout.buffers, batch, workspace, executor);
+          // Rows ascend as a rule: then those of a group lie together.
+          const auto first = ascending ? std::lower_bound(rows.begin(), rows.end(), group.token) : rows.begin();
+          for (auto row = first; row != rows.end(); ++row) {
+            const Index token = *row - group.token;
+            if (ascending && token >= group.tokens) break;
+            if (token < 0 || token >= group.tokens) continue;
+            std::copy_n(x.at(token), width_, hidden.at(static_cast<Index>(row - rows.begin())));
+          }
+        });
+      },
+      stack_);
+}
+
+template <Real S>
+void TextEncoder<S>::forward_train(const TextInputs& text, std::span<const Index> rows, const View<S, 2>& hidden,
+                                   std::uint64_t seed, Workspace& workspace, const Executor& executor) {
+  random_ = nn::PlacedRandom(seed, 0);
+  std::visit(
+      [&](auto& stack) {
+        const auto lay_out = [&](Arena arena) {
+          tape_ = Tape(width_, text, rows.size(), arena);
+          tape_.norm = arena.take<S>(embeddings.norm.backward_scratch(text.tokens()));
+          stack.record(tape_.batch, arena);
+          return arena.used();
+        };
+        tape_memory_.reserve(lay_out(Arena()) + kAlignment);
+        lay_out(tape_memory_.arena());
+        tape_.fill(text, rows);
+        embeddings.forward({tape_.ids, tape_.types}, tape_.batch, stack.first(), executor, tape_.statistics);
+        nn::dropout(stack.first(), dropout_, random_.stream(0), executor);
+        stack.forward_train(tape_.x, tape_.batch, dropout_, random_.stream(1), workspace, executor);
+      },
+      stack_);
+  nn::gather_rows<S>(tape_.x, tape_.rows, hidden, executor);
+}
+
+template <Real S>
+void TextEncoder<S>::backward(const View<const S, 2>& dhidden, Workspace& workspace, const Executor& executor) {
+  const View<S, 2>& dx = tape_.dx;
+  nn::clear(dx, executor);
+  nn::scatter_add_rows<S>(
+      dhidden, [&](Index r) { return tape_.rows[static_cast<std::size_t>(r)]; }, dx, executor);
+  std::visit([&](auto& stack) { stack.backward(dx, tape_.batch, dropout_, random_.stream(1), workspace, executor); },
+             stack_);
+  nn::dropout(dx, dropout_, random_.stream(0), executor);
+  embeddings.backward({tape_.ids, tape_.types}, tape_.batch, dx, tape_.statistics, tape_.x, tape_.norm, executor);
+}
+
+#ifdef LION_EXTERN_KERNELS
+extern template class TextEncoder<float>;
+extern template class TextEncoder<double>;
+#endif
 
 }  // namespace lion::model

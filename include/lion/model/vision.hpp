@@ -6,6 +6,7 @@
 #include "lion/model/vision_block.hpp"
 #include "lion/model/vision_config.hpp"
 #include "lion/model/vision_head.hpp"
+#include "lion/model/weights.hpp"
 #include "lion/nn/scratch.hpp"
 
 namespace lion::model {
@@ -18,7 +19,7 @@ namespace lion::model {
 /// and with a state space x, z and the mixer's (nn/hydra_layout.hpp, nn/vim_mixer.hpp). Results are the same bits for
 /// any executor.
 template <Real S>
-class Vision {
+class Vision : public Weights<S, Vision<S>> {
  public:
   /// With initial weights, if they are to be drawn, from config.seed: truncated normal of deviation 0.02, patch
   /// embedding uniform, decays spread over the heads, biases 0. Throws ArgumentError if the configuration is wrong.
@@ -43,22 +44,6 @@ class Vision {
   const VisionConfig& config() const { return config_; }
   const std::vector<nn::Block<S>>& blocks() const { return blocks_; }
   const nn::PositionEmbedding<S>& position_embedding() const { return positions_; }
-
-  /// Every weight, in the order of a timm state dict. Pointers live as long as the model stays where it is.
-  std::vector<nn::Parameter<S>*> parameters() {
-    std::vector<nn::Parameter<S>*> all;
-    for_each_parameter([&](nn::Parameter<S>& p) { all.push_back(&p); });
-    return all;
-  }
-  std::vector<const nn::Parameter<S>*> parameters() const {
-    const auto all = const_cast<Vision*>(this)->parameters();  // one list serves both; the pointees are const again
-    return {all.begin(), all.end()};
-  }
-  Index parameter_count() const {
-    Index count = 0;
-    for (const nn::Parameter<S>* p : parameters()) count += p->size();
-    return count;
-  }
 
   /// The form of every layer from now on; softmax and Vim have none.
   void set_form(const form::Any& form) {
@@ -120,6 +105,7 @@ class Vision {
     require_contiguous_rows("vision", "logits", logits);
     train_blocks(images, executor, seed);
     head_.forward(tape_->pooled, tape_->batch, logits, executor);
+    ready_ = true;
   }
 
   /// The same with each head's own logits, [classifiers,B,num_classes] (config().classifiers()): of the class, then, if
@@ -132,6 +118,7 @@ class Vision {
     require_contiguous_rows("vision", "logits", logits);
     train_blocks(images, executor, seed);
     head_.forward(tape_->pooled, tape_->batch, logits, executor);
+    ready_ = true;
   }
 
   /// Adds to every weight's `grad` the gradient of the last `forward_train`, given dlogits [B,num_classes] of its
@@ -140,6 +127,7 @@ class Vision {
     require_tape();
     require_shape<2>("vision", "dlogits", dlogits.shape(), {tape_->batch.samples, config_.num_classes});
     require_contiguous_rows("vision", "dlogits", dlogits);
+    ready_ = false;
     head_.backward(dlogits, *tape_, executor);
     backward_blocks(executor);
   }
@@ -150,24 +138,15 @@ class Vision {
     require_shape<3>("vision", "dlogits", dlogits.shape(),
                      {config_.classifiers(), tape_->batch.samples, config_.num_classes});
     require_contiguous_rows("vision", "dlogits", dlogits);
+    ready_ = false;
     head_.backward(dlogits, *tape_, executor);
     backward_blocks(executor);
-  }
-
-  /// Every gradient becomes 0; makes them if there are none.
-  void zero_grad() {
-    for_each_parameter([](nn::Parameter<S>& p) {
-      p.make_grad();
-      p.grad.fill(S(0));
-    });
   }
 
   /// Bytes that training steps so far hold: activations, and the scratch of attention.
   std::size_t training_bytes() const { return tape_memory_.size() + scratch_.attention.size(); }
 
- private:
-  using Row = Eigen::Map<Eigen::Array<S, -1, 1>>;
-
+  /// f(parameter) in the order of a timm state dict.
   template <class F>
   void for_each_parameter(F&& f) {
     f(prefix_.front());
@@ -177,6 +156,9 @@ class Vision {
     for (nn::Block<S>& block : blocks_) block.for_each_parameter(f);
     head_.for_each_parameter(f);
   }
+
+ private:
+  using Row = Eigen::Map<Eigen::Array<S, -1, 1>>;
 
   void initialise() {
     const nn::PlacedRandom random(config_.seed, 0);
@@ -215,65 +197,17 @@ class Vision {
   }
 
   void infer(const View<const S, 4>& images, const View<S, 2>& logits, const S* positions,
-             const VisionBuffers<S>& buffers, Workspace& workspace, const Executor& executor) const {
-    const Index samples = images.extent(0);
-    const nn::TokenBatch batch{samples, buffers.batch.length, buffers.orders.span()};
-    const Shape<2> tokens{batch.tokens(), config_.embed_dim};
-    const View<S, 2> x(buffers.x.data(), tokens), z(buffers.z.data(), tokens);
-    embed(images, View<S, 2>(reinterpret_cast<S*>(buffers.memory), {batch.tokens(), patch_embed_.proj.in()}), positions,
-          batch.length, x, executor);
-    const nn::BlockBuffers<S> shared{z, buffers.memory};
-    for (const nn::Block<S>& block : blocks_) block.forward(x, shared, batch, workspace, executor);
-    head_.pool(x, z, batch, buffers.pooled, executor);
-    head_.forward(buffers.pooled, batch, logits, executor);
-  }
+             const VisionBuffers<S>& buffers, Workspace& workspace, const Executor& executor) const;
 
   /// Everything but the heads: fills a new tape, up to what they read.
-  void train_blocks(const View<const S, 4>& images, const Executor& executor, std::uint64_t seed) {
-    if (images.extent(0) < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
-    for_each_parameter([](nn::Parameter<S>& p) { p.make_grad(); });
-    tape_.reset();
-    tape_memory_.reserve(layout_bytes<VisionTape<S>>(images.extent(0), images.shape()));
-    Arena arena = tape_memory_.arena();
-    tape_ = std::make_unique<VisionTape<S>>(*this, images.extent(0), patch_embed_.rows(images.shape()),
-                                            patch_embed_.cols(images.shape()), arena);
-    seed_ = seed;
-    const VisionTape<S>& tape = *tape_;
-    const View<S, 2>& first = tape.blocks.front().x;
-    const S* positions = tape.positions ? tape.positions->values(positions_) : nullptr;
-    embed(images, tape.unfolded, positions, tape.batch.length, first, executor);
-    nn::dropout(first, config_.dropout, embedding_random(), executor);
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      blocks_[i].forward_train(i + 1 < blocks_.size() ? tape.blocks[i + 1].x : tape.x, tape.blocks[i], tape.buffers,
-                               tape.batch, noise(i), scratch_.attention, executor);
-    }
-    head_.pool(tape.x, tape.buffers.z, tape.batch, tape.pooled, executor, tape.statistics);
-  }
+  void train_blocks(const View<const S, 4>& images, const Executor& executor, std::uint64_t seed);
 
   void require_tape() const {
-    if (!tape_) throw ArgumentError("vision: backward was called without a forward_train before it");
+    if (!ready_) throw ArgumentError("vision: backward was called without a forward_train before it");
   }
 
   /// The weights' gradients but the heads', from the tape's dx [N,C].
-  void backward_blocks(const Executor& executor) {
-    const VisionTape<S>& tape = *tape_;
-    for (std::size_t i = blocks_.size(); i-- > 0;) {
-      blocks_[i].backward(tape.dx, tape.blocks[i], tape.buffers, tape.batch, noise(i), scratch_.attention, executor);
-    }
-    nn::dropout(tape.dx, config_.dropout, embedding_random(), executor);
-    if (tape.positions) tape.positions->backward(positions_, tape.dx, executor);
-    for (Index b = 0; b < tape.batch.samples; ++b) {
-      S* row = tape.dx.at(b * tape.batch.length + patch_embed_.prefix_row(tape.batch.length));
-      for (nn::Parameter<S>& token : prefix_) {
-        Row of_token(row, config_.embed_dim);
-        Row(token.grad.data(), config_.embed_dim) += of_token;
-        of_token.setZero();  // the patch embedding made none of it
-        row += config_.embed_dim;
-      }
-    }
-    patch_embed_.backward(tape.dx, tape.unfolded, executor);
-    tape_.reset();
-  }
+  void backward_blocks(const Executor& executor);
 
   nn::PlacedRandom embedding_random() const { return nn::PlacedRandom(seed_, 0); }
 
@@ -292,7 +226,73 @@ class Vision {
   nn::Scratch scratch_;
   Workspace tape_memory_;
   std::unique_ptr<VisionTape<S>> tape_;
+  bool ready_ = false;  // the tape is whole and has not been used: neither pass was left by an exception
   std::uint64_t seed_ = 0;
 };
+
+// Outside the class, and so not inline: with LION_EXTERN_KERNELS no file compiles them but one (cpu/kernels.hpp).
+
+template <Real S>
+void Vision<S>::infer(const View<const S, 4>& images, const View<S, 2>& logits, const S* positions,
+                      const VisionBuffers<S>& buffers, Workspace& workspace, const Executor& executor) const {
+  const Index samples = images.extent(0);
+  const nn::TokenBatch batch{samples, buffers.batch.length, buffers.orders.span()};
+  const Shape<2> tokens{batch.tokens(), config_.embed_dim};
+  const View<S, 2> x(buffers.x.data(), tokens), z(buffers.z.data(), tokens);
+  embed(images, View<S, 2>(reinterpret_cast<S*>(buffers.memory), {batch.tokens(), patch_embed_.proj.in()}), positions,
+        batch.length, x, executor);
+  const nn::BlockBuffers<S> shared{z, buffers.memory};
+  for (const nn::Block<S>& block : blocks_) block.forward(x, shared, batch, workspace, executor);
+  head_.pool(x, z, batch, buffers.pooled, executor);
+  head_.forward(buffers.pooled, batch, logits, executor);
+}
+
+template <Real S>
+void Vision<S>::train_blocks(const View<const S, 4>& images, const Executor& executor, std::uint64_t seed) {
+  if (images.extent(0) < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
+  this->make_grad();
+  ready_ = false;
+  tape_.reset();
+  tape_memory_.reserve(layout_bytes<VisionTape<S>>(images.extent(0), images.shape()));
+  Arena arena = tape_memory_.arena();
+  tape_ = std::make_unique<VisionTape<S>>(*this, images.extent(0), patch_embed_.rows(images.shape()),
+                                          patch_embed_.cols(images.shape()), arena);
+  seed_ = seed;
+  const VisionTape<S>& tape = *tape_;
+  const View<S, 2>& first = tape.blocks.front().x;
+  const S* positions = tape.positions ? tape.positions->values(positions_) : nullptr;
+  embed(images, tape.unfolded, positions, tape.batch.length, first, executor);
+  nn::dropout(first, config_.dropout, embedding_random(), executor);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    blocks_[i].forward_train(i + 1 < blocks_.size() ? tape.blocks[i + 1].x : tape.x, tape.blocks[i], tape.buffers,
+                             tape.batch, noise(i), scratch_.attention, executor);
+  }
+  head_.pool(tape.x, tape.buffers.z, tape.batch, tape.pooled, executor, tape.statistics);
+}
+
+template <Real S>
+void Vision<S>::backward_blocks(const Executor& executor) {
+  const VisionTape<S>& tape = *tape_;
+  for (std::size_t i = blocks_.size(); i-- > 0;) {
+    blocks_[i].backward(tape.dx, tape.blocks[i], tape.buffers, tape.batch, noise(i), scratch_.attention, executor);
+  }
+  nn::dropout(tape.dx, config_.dropout, embedding_random(), executor);
+  if (tape.positions) tape.positions->backward(positions_, tape.dx, executor);
+  for (Index b = 0; b < tape.batch.samples; ++b) {
+    S* row = tape.dx.at(b * tape.batch.length + patch_embed_.prefix_row(tape.batch.length));
+    for (nn::Parameter<S>& token : prefix_) {
+      Row of_token(row, config_.embed_dim);
+      Row(token.grad.data(), config_.embed_dim) += of_token;
+      of_token.setZero();  // the patch embedding made none of it
+      row += config_.embed_dim;
+    }
+  }
+  patch_embed_.backward(tape.dx, tape.unfolded, executor);
+}
+
+#ifdef LION_EXTERN_KERNELS
+extern template class Vision<float>;
+extern template class Vision<double>;
+#endif
 
 }  // namespace lion::model
