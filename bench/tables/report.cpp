@@ -62,14 +62,17 @@ std::string accuracies(const Json& models) {
 
 }  // namespace
 
-Json empty_report() {
-  return {{"format", "lion tables 1"},
-          {"version", std::to_string(LION_VERSION_MAJOR) + "." + std::to_string(LION_VERSION_MINOR) + "." +
-                          std::to_string(LION_VERSION_PATCH)},
-          {"processor", processor()},
-          {"compiler", __VERSION__},
-          {"sections", Json::object()}};
+Json measured(const Section& section, const Settings& settings) {
+  Json report = {{"version", std::to_string(LION_VERSION_MAJOR) + "." + std::to_string(LION_VERSION_MINOR) + "." +
+                                 std::to_string(LION_VERSION_PATCH)},
+                 {"processor", processor()},
+                 {"compiler", __VERSION__}};
+  const Json found = section.measure(settings);
+  for (const auto& [key, value] : found.items()) report[key] = value;
+  return report;
 }
+
+Json empty_report() { return {{"format", "lion tables 1"}, {"sections", Json::object()}}; }
 
 void merge_report(Json& report, const std::string& path) {
   std::ifstream file(path);
@@ -78,17 +81,17 @@ void merge_report(Json& report, const std::string& path) {
   if (!other.is_object() || other.value("format", Json()) != report.at("format") || !other.contains("sections")) {
     throw FileError(path + ": is no report of this program, expected JSON with format " + report.at("format").dump());
   }
+  // Each section says for itself where it was measured.
   for (const auto& [name, section] : other.at("sections").items()) report["sections"][name] = section;
 }
 
 std::string markdown(const Json& report) {
-  std::string lines = "lion " + text(report.at("version")) + ", " + text(report.at("processor")) + ", compiler " +
-                      text(report.at("compiler")) + "\n";
+  std::string lines;
   for (const Section& section : sections()) {
     const std::string name(section.name);
     if (!report.at("sections").contains(name)) continue;
     const Json& found = report.at("sections").at(name);
-    lines += "\n## " + name + "\n\n" + about(found) + "\n\n" +
+    lines += (lines.empty() ? "## " : "\n## ") + name + "\n\n" + about(found) + "\n\n" +
              (name.ends_with("-time") ? times(found.at("models")) : accuracies(found.at("models")));
   }
   return lines;

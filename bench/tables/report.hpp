@@ -7,7 +7,10 @@
 
 namespace lion::bench {
 
-/// A report without sections: what measured it.
+/// What a section says, beginning with what measured it.
+Json measured(const Section& section, const Settings& settings);
+
+/// A report without sections.
 Json empty_report();
 
 /// Takes the sections of the report in a file, over those that are there already. Throws FileError unless it is a

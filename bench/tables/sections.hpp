@@ -18,13 +18,13 @@ enum class Size { base, small_, quick };
 struct Settings {
   Size size = Size::base;
   Index threads = 1;
-  Index rounds = 0;  ///< timed pairs of steps; 0: as the size has it
+  Index rounds = 0;  ///< timed pairs of steps, an even number lets each model lead as often; 0: as the size has it
   Index batch = 0;   ///< samples in a step; 0: as the section has it
   Index seeds = 0;   ///< runs per model of the accuracies; 0: as the size has it
 
   /// `value`, unless it is 0.
   static Index either(Index value, Index otherwise) { return value > 0 ? value : otherwise; }
-  Index timed_rounds() const { return either(rounds, size == Size::quick ? 2 : 5); }
+  Index timed_rounds() const { return either(rounds, size == Size::quick ? 2 : 6); }
   Index runs() const { return either(seeds, size == Size::base ? 3 : 1); }
 };
 

@@ -99,7 +99,8 @@ inline ContestResult run_contest(const std::vector<Contender>& all, const model:
                               static_cast<double>(digits.data.test.size());
       result.standings[i].parameters = trials[i].model().parameter_count();
       result.standings[i].accuracies.push_back(accuracy);
-      if (trials[i].model().config().mask_type != "softmax" && accuracy > result.best.accuracy) {
+      const model::VisionConfig& config = trials[i].model().config();
+      if (config.kind == "vision" && config.mask_type != "softmax" && accuracy > result.best.accuracy) {
         result.best = {all[i].name, static_cast<std::uint64_t>(seed), accuracy, trials[i].take_model()};
       }
     }

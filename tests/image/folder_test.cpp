@@ -50,8 +50,10 @@ TEST_CASE("PNG, JPEG and PPM are decoded by what they begin with") {
   for (std::size_t size : {std::size_t{20}, std::size_t{60}, kColourPng.size() - 20}) {
     require_undecodable(kColourPng.substr(0, size));
   }
-  for (std::size_t size : {std::size_t{10}, kGreyJpeg.size() / 2, kGreyJpeg.size() - 4}) {
-    require_undecodable(kGreyJpeg.substr(0, size));
+  for (std::size_t size : {std::size_t{10}, kGreyJpeg.size() / 2}) require_undecodable(kGreyJpeg.substr(0, size));
+  for (std::size_t size : {kGreyJpeg.size() - 4, kGreyJpeg.size() - 1}) {
+    require_error<FileError>([&] { decoded(kGreyJpeg.substr(0, size), 3); },
+                             "image: m is cut short: its JPEG data has no end");
   }
   const auto sized = [](std::string_view width, std::string_view height) {
     return std::string(kColourPng).replace(16, 4, width).replace(20, 4, height);

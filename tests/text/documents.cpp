@@ -55,6 +55,7 @@ TEST_CASE("JSON lines, as C4 has them") {
 }
 
 TEST_CASE("lines that are no such objects are named") {
+  require_refused("{\"text\":\"\",\"score\":1e999}", "is not JSON that can be read: a number in it is too large");
   require_refused("{\"text\":", "is not valid JSON at its byte 9");
   require_refused("{\"text\":\"\xFF\"}", "is not valid JSON at its byte 10");
   require_refused("{\"text\":\"a\"} x", "is not valid JSON at its byte 14");

@@ -26,6 +26,16 @@ namespace lion::image::detail {
     throw FileError("image: " + name +
                     " is no PNG, JPEG, PPM or PGM image that can be decoded: " + (reason ? reason : "no reason known"));
   };
+  // Newer versions of stb take what is missing at the end of a JPEG for grey. Whole data ends after its last scan
+  // begins.
+  const auto last_marker = [&](unsigned char code) {
+    const unsigned char marker[] = {0xff, code};
+    return std::find_end(data, data + size, marker, marker + 2) - data;
+  };
+  if (size > 2 && data[0] == 0xff && data[1] == 0xd8 && last_marker(0xda) < size &&
+      (last_marker(0xd9) == size || last_marker(0xd9) < last_marker(0xda))) {
+    throw FileError("image: " + name + " is cut short: its JPEG data has no end");
+  }
   int width = 0, height = 0, stored = 0;
   if (!stbi_info_from_memory(data, size, &width, &height, &stored)) {
     // Only the decoder proper knows why: it does not get further than the header.

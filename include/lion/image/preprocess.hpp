@@ -2,6 +2,7 @@
 /// From a picture to what a model takes.
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -96,16 +97,18 @@ inline std::vector<double> numbers(const std::string& key, const std::string& te
   std::string rest = text;
   std::replace_if(
       rest.begin(), rest.end(), [](char c) { return c == '[' || c == ']' || c == '(' || c == ')'; }, ' ');
-  const char* at = rest.c_str();
+  const char *at = rest.data(), *const last = at + rest.size();
+  const auto pass_blanks = [&] { at = std::find_if(at, last, [](char c) { return c != ' '; }); };
   for (;;) {
-    char* end = nullptr;
-    const double value = std::strtod(at, &end);
-    if (end == at || !std::isfinite(value)) fail();
+    pass_blanks();
+    double value = 0;
+    const auto [end, error] = std::from_chars(at, last, value);  // whatever the locale's decimal point is
+    if (error != std::errc() || !std::isfinite(value)) fail();
     values.push_back(value);
-    while (*end == ' ') ++end;
-    if (*end == '\0') break;
-    if (*end != ',') fail();
-    at = end + 1;
+    at = end;
+    pass_blanks();
+    if (at == last) break;
+    if (*at++ != ',') fail();
   }
   if (values.size() == 1) values.resize(static_cast<std::size_t>(count), values.front());
   if (static_cast<Index>(values.size()) != count) fail();

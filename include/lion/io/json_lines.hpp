@@ -34,6 +34,8 @@ class JsonLines {
       object = nlohmann::json::parse(line_);
     } catch (const nlohmann::json::parse_error& error) {
       lines_.fail("is not valid JSON at its byte " + std::to_string(error.byte));
+    } catch (const nlohmann::json::exception&) {  // a number beyond double's range
+      lines_.fail("is not JSON that can be read: a number in it is too large");
     }
     if (!object.is_object()) lines_.fail(std::string("is ") + with_article(object) + ", expected an object");
     const auto found = object.find(field_);
