@@ -1,0 +1,131 @@
+/// Trains LION-S, LION-D, LION-LIT and a BERT of the same size to fill in masked words of Pride and Prejudice, on a
+/// vocabulary learnt from it.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <string>
+
+#include "common/program.hpp"
+#include "novel/contest.hpp"
+#include "novel/fill.hpp"
+
+namespace lion::examples {
+namespace {
+
+constexpr Index kFirstTestChapter = 56;
+
+struct Options {
+  std::string data = LION_NOVEL_TXT, save, load, fill;
+  bool resume = false;
+  Index threads = 0, save_every = 50;
+  Recipe recipe;
+  model::MaskedLanguageConfig config;
+};
+
+std::filesystem::path vocabulary_file(const std::filesystem::path& folder) { return folder / "vocab.txt"; }
+
+/// Makes the folder; a run that is in it is gone on with or left alone.
+Saving prepare(const Options& options) {
+  if (options.resume && options.save.empty()) throw ArgumentError("--resume is given, expected --save DIR with it");
+  if (options.save.empty()) return {};
+  for (const Contender& contender : contenders()) {
+    const std::filesystem::path path = std::filesystem::path(options.save) / contender.file;
+    if (options.resume || !std::filesystem::exists(path)) continue;
+    throw ArgumentError("--save is " + options.save + ", which has " + contender.file +
+                        " of another run: add --resume to go on with it");
+  }
+  std::error_code error;
+  std::filesystem::create_directories(options.save, error);
+  if (error) throw FileError("--save is " + options.save + ": " + error.message());
+  return {options.save, options.resume, options.save_every};
+}
+
+void fill_from_file(const Options& options) {
+  if (options.fill.empty()) throw ArgumentError("--load is given, expected --fill TEXT with it");
+  const auto file = io::SafetensorsFile::open(options.load);
+  model::MaskedLanguage<float> model(model::masked_language_config_from(file.metadata()), model::Initial::zero);
+  io::load_weights(file, model, {.allow_unexpected = true});
+  const text::Tokenizer tokenizer(
+      text::Vocabulary::load(vocabulary_file(std::filesystem::path(options.load).parent_path())));
+  ThreadPool pool(options.threads);
+  fill(model, tokenizer, options.fill, pool, std::cout);
+}
+
+void train_and_fill(Options options) {
+  const auto start = std::chrono::steady_clock::now();
+  Recipe& recipe = options.recipe;
+  if (recipe.steps < 1) throw ArgumentError("--steps is " + std::to_string(recipe.steps) + ", expected at least 1");
+  if (!options.fill.empty() && options.fill.find("[MASK]") == std::string::npos) {
+    throw ArgumentError("--fill is \"" + options.fill + "\", expected a text with [MASK] in it");
+  }
+  const Saving saving = prepare(options);
+  const Novel novel(options.data, kFirstTestChapter);
+  const Corpus corpus(novel, text::train_word_piece(novel.train, {.vocab_size = recipe.vocab_size}));
+  const HeldOut held_out(corpus, recipe);
+  options.config.vocab_size = corpus.vocab_size();
+  options.config.max_position_embeddings = recipe.length;
+  options.config.seed = recipe.seed;
+  ThreadPool pool(options.threads);
+
+  std::cout << corpus.train.tokens() << " tokens to train on, " << corpus.test.tokens() << " held out, "
+            << held_out.size() << " of them masked; a vocabulary of " << corpus.vocab_size() << ", "
+            << options.config.num_hidden_layers << " blocks of width " << options.config.hidden_size << ", "
+            << options.config.num_attention_heads << " heads; " << recipe.steps << " steps of " << recipe.batch << " × "
+            << recipe.length << " tokens, " << pool.concurrency() << (pool.concurrency() == 1 ? " thread" : " threads")
+            << std::endl;
+  std::vector<Trial> trials = make_trials(options.config, recipe, corpus, saving);
+  if (!saving.folder.empty()) corpus.tokenizer.vocabulary().save(vocabulary_file(saving.folder));
+  const TurnTimes times = train_trials(trials, recipe, saving, pool);
+  std::cout << '\n';
+  const std::size_t best = print_standings(trials, times, held_out, corpus, pool, std::cout);
+  if (!times.per_step.empty()) std::cout << format("×1 is %.1f ms\n", 1e3 * median(times.per_step));
+  if (!saving.folder.empty()) std::cout << "\nsaved in " << saving.folder.string() << '\n';
+  if (!options.fill.empty()) {
+    std::cout << '\n' << trials[best].name() << " on \"" << options.fill << "\":\n\n";
+    fill(trials[best].model(), corpus.tokenizer, options.fill, pool, std::cout);
+  }
+  std::cout << format("\n%.0f s in all\n",
+                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+}  // namespace
+}  // namespace lion::examples
+
+int main(int argc, char** argv) {
+  using namespace lion::examples;
+  CLI::App app(
+      "Trains LION-S, LION-D, LION-LIT and a BERT of the same size to fill in masked words of Pride and Prejudice: "
+      "chapters 1 to 55 to learn from, those from 56 on to be measured by.",
+      "novel");
+  Options options;
+  options.config.hidden_size = 128;
+  options.config.num_attention_heads = 4;
+  options.config.num_hidden_layers = 2;
+  options.config.intermediate_size = 256;
+  bool quick = false;
+  app.add_option("--data", options.data, "text with lines 'Chapter 1', 'Chapter 2', …")->capture_default_str();
+  auto* steps = app.add_option("--steps", options.recipe.steps, "training steps of each model")->capture_default_str();
+  app.add_option("--seed", options.recipe.seed, "of weights, data and masks")->capture_default_str();
+  app.add_flag("--quick", quick, "small models and few steps, for a look: they learn nothing");
+  app.add_option("--save", options.save, "folder for vocab.txt and a checkpoint of each model, kept while they train");
+  app.add_flag("--resume", options.resume, "go on with the run in the folder of --save");
+  app.add_option("--fill", options.fill, "text whose [MASK] the best model fills in");
+  app.add_option("--load", options.load, "checkpoint, beside its vocab.txt, to --fill from instead of training");
+  add_threads(app, options.threads);
+  return run(app, argc, argv, [&] {
+    check_threads(options.threads);
+    if (quick) {
+      if (steps->count() == 0) options.recipe.steps = 12;
+      options.save_every = 4;
+      options.recipe.vocab_size = 500;
+      options.recipe.batch = 4;
+      options.recipe.length = 32;
+      options.recipe.test_sequences = 20;
+      options.config.hidden_size = 32;
+      options.config.intermediate_size = 64;
+    }
+    options.load.empty() ? train_and_fill(options) : fill_from_file(options);
+  });
+}
