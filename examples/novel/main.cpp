@@ -64,6 +64,16 @@ void train_and_fill(Options options) {
   const Novel novel(options.data, kFirstTestChapter);
   const Corpus corpus(novel, text::train_word_piece(novel.train, {.vocab_size = recipe.vocab_size}));
   const HeldOut held_out(corpus, recipe);
+  if (corpus.train.tokens() < recipe.length || held_out.size() == 0) {
+    throw FileError(options.data + " is too short: " + std::to_string(corpus.train.tokens()) +
+                    " tokens to train on, of which a sequence takes " + std::to_string(recipe.length) + ", and " +
+                    std::to_string(held_out.size()) + " held-out tokens to ask for");
+  }
+  if (const auto tokens = corpus.tokenizer.encode(options.fill).ids.size();
+      tokens > static_cast<std::size_t>(recipe.length)) {
+    throw ArgumentError("--fill has " + std::to_string(tokens) + " tokens, expected at most " +
+                        std::to_string(recipe.length));
+  }
   options.config.vocab_size = corpus.vocab_size();
   options.config.max_position_embeddings = recipe.length;
   options.config.seed = recipe.seed;

@@ -125,10 +125,10 @@ class Trial {
       const Index t = step();
       train::TextBatch batch = draw(t);
       const train::LabelledTokens labelled = masking_.mask(batch, t);
+      model_->zero_grad();
       if (!labelled.rows.empty()) {
         const Shape<2> shape{static_cast<Index>(labelled.rows.size()), model_->config().vocab_size};
         Tensor<float, 2> logits(shape), dlogits(shape);
-        model_->zero_grad();
         model_->forward_train(batch.inputs(), labelled.rows, logits.view(), executor, static_cast<std::uint64_t>(t));
         loss_ = train::cross_entropy<float>(logits.view(), labelled.labels, dlogits.view(), 0, executor);
         model_->backward(dlogits.view(), executor);
