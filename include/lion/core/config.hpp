@@ -5,6 +5,8 @@
 
 #if defined(__CUDACC__)
 #define LION_HOST_DEVICE __host__ __device__
+#define LION_DEVICE __device__
 #else
 #define LION_HOST_DEVICE
+#define LION_DEVICE
 #endif
