@@ -16,6 +16,7 @@
 #include "lion/core/error.hpp"
 #include "lion/core/scalar.hpp"
 #include "simt/launcher.hpp"
+#include "simt/primitives.hpp"
 #include "support/catch.hpp"
 #include "support/require_error.hpp"
 
@@ -23,6 +24,11 @@ using lion::bfloat16;
 using lion::half;
 using lion::Index;
 using lion::simt::Emulated;
+using lion::simt::Load;
+using lion::simt::Places;
+using lion::simt::Product;
+using lion::simt::Rotate;
+using lion::simt::Shuffles;
 
 namespace {
 
@@ -45,44 +51,6 @@ std::string error_of(std::size_t shared_bytes, const typename Kernel::Parameters
 
 std::string at(unsigned line) { return "(simt_test.cpp:" + std::to_string(line) + ")"; }
 
-// Places.
-
-struct Places {
-  struct Parameters {
-    Index* out;  // [blocks, threads]
-    Index blocks_x, blocks_y;
-  };
-  static constexpr int kThreads = 64;
-
-  template <class Dev>
-  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
-    const Index block = (dev.block(2) * p.blocks_y + dev.block(1)) * p.blocks_x + dev.block(0);
-    p.out[block * dev.threads() + dev.thread()] = dev.warp() * 1000 + dev.lane();
-  }
-};
-
-// Shuffles.
-
-template <class A>
-struct Shuffles {
-  struct Parameters {
-    A* out;  // [3, 5, threads]
-  };
-  static constexpr int kThreads = 64;
-
-  template <class Dev>
-  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
-    const A mine = static_cast<A>(3 * dev.thread() + 1);
-    for (int i = 0; i < 5; ++i) {
-      const int by = 1 << i;
-      A* out = p.out + i * dev.threads() + dev.thread();
-      out[0] = dev.shuffle(mine, by * dev.lane() + 3);
-      out[5 * dev.threads()] = dev.shuffle_up(mine, by);
-      out[10 * dev.threads()] = dev.shuffle_xor(mine, by);
-    }
-  }
-};
-
 template <class A>
 void check_shuffles() {
   std::vector<A> out(3 * 5 * 64, A(-1));
@@ -103,41 +71,6 @@ void check_shuffles() {
   }
 }
 
-// Tensor cores: d = a·b as kernels do it, from rows in shared memory.
-
-template <class T>
-struct Product {
-  struct Parameters {
-    const T* a;  // [16,16]
-    const T* b;  // [16,8]
-    float* d;    // [16,8], added to
-  };
-  static constexpr int kThreads = 32;
-  static constexpr std::size_t kSharedBytes = (16 * 16 + 16 * 8) * sizeof(T);
-
-  template <class Dev>
-  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
-    T* a = reinterpret_cast<T*>(dev.shared());
-    T* b = a + 16 * 16;
-    const int lane = dev.lane();
-    dev.copy_async(a + 8 * lane, p.a + 8 * lane, true);
-    if (lane < 16) dev.copy_async(b + 8 * lane, p.b + 8 * lane, true);
-    dev.commit();
-    dev.template wait<0>();
-    dev.barrier();
-
-    unsigned fragment_a[4];
-    unsigned fragment_b[2];
-    dev.template load_matrices<false>(a + lane % 16 * 16 + lane / 16 * 8, fragment_a);
-    dev.template load_matrices<true>(b + lane % 16 * 8, fragment_b);
-    float d[4];
-    float* out = p.d + lane / 4 * 8 + lane % 4 * 2;
-    for (int i = 0; i < 4; ++i) d[i] = out[i / 2 * 64 + i % 2];
-    dev.template multiply<T>(d, fragment_a, fragment_b);
-    for (int i = 0; i < 4; ++i) out[i / 2 * 64 + i % 2] = d[i];
-  }
-};
-
 template <class T>
 void check_product() {
   alignas(16) std::array<T, 256> a;
@@ -157,31 +90,6 @@ void check_product() {
     }
   }
 }
-
-// ldmatrix: matrices whose element (m, r, c) is the number 64 m + 8 r + c, rows in an order of their own.
-
-template <bool transposed, std::size_t N>
-struct Load {
-  struct Parameters {
-    unsigned* out;  // [32, N]
-  };
-  static constexpr int kThreads = 32;
-  static constexpr std::size_t kSharedBytes = N * 64 * sizeof(half);
-
-  template <class Dev>
-  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
-    half* shared = reinterpret_cast<half*>(dev.shared());
-    const int rows = 8 * static_cast<int>(N);
-    const int row = dev.lane() < rows ? dev.lane() * 5 % rows : 0;  // where the row of this lane lies
-    for (int c = 0; c < 8 && dev.lane() < rows; ++c) {
-      shared[row * 8 + c] = dev.template narrow<half>(static_cast<float>(dev.lane() * 8 + c));
-    }
-    dev.warp_barrier();
-    unsigned to[N];
-    dev.template load_matrices<transposed>(dev.lane() < rows ? shared + row * 8 : nullptr, to);
-    for (std::size_t i = 0; i < N; ++i) p.out[static_cast<std::size_t>(dev.lane()) * N + i] = to[i];
-  }
-};
 
 template <bool transposed, std::size_t N>
 void check_load() {
@@ -227,28 +135,6 @@ struct Copies {
     look(2);
     dev.template wait<0>();
     look(3);
-  }
-};
-
-// Each warp reads what another wrote, twice over: with or without the barriers that this takes.
-
-struct Rotate {
-  struct Parameters {
-    bool before, after;  // whether there is a barrier before the reads, and after them
-    int* out;            // [2, threads]
-  };
-  static constexpr int kThreads = 128;
-  static constexpr std::size_t kSharedBytes = kThreads * sizeof(int);
-
-  template <class Dev>
-  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
-    int* shared = reinterpret_cast<int*>(dev.shared());
-    for (int round = 0; round < 2; ++round) {
-      shared[dev.thread()] = 1000 * round + dev.thread();
-      if (p.before) dev.barrier();
-      p.out[round * kThreads + dev.thread()] = shared[(dev.thread() + 32) % kThreads];
-      if (p.after) dev.barrier();
-    }
   }
 };
 
