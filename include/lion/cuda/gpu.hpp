@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "lion/core/config.hpp"
 #include "lion/core/scalar.hpp"
 
 namespace lion::cuda {
