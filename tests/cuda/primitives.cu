@@ -1,0 +1,22 @@
+// Every primitive of lion::cuda::Gpu, compiled.
+
+#include "lion/cuda/launch.hpp"
+#include "simt/primitives.hpp"
+
+/// Kernel as lion::cuda::Stream starts it.
+#define LION_INSTANTIATE_KERNEL(...)                                                                     \
+  template void lion::cuda::Stream::launch<__VA_ARGS__>(const char*, const lion::Shape<3>&, std::size_t, \
+                                                        const __VA_ARGS__::Parameters&) const;
+
+LION_INSTANTIATE_KERNEL(lion::simt::Places)
+LION_INSTANTIATE_KERNEL(lion::simt::Shuffles<float>)
+LION_INSTANTIATE_KERNEL(lion::simt::Shuffles<double>)
+LION_INSTANTIATE_KERNEL(lion::simt::Shuffles<int>)
+LION_INSTANTIATE_KERNEL(lion::simt::Shuffles<unsigned>)
+LION_INSTANTIATE_KERNEL(lion::simt::Product<lion::bfloat16>)
+LION_INSTANTIATE_KERNEL(lion::simt::Product<lion::half>)
+LION_INSTANTIATE_KERNEL(lion::simt::Load<false, 2>)
+LION_INSTANTIATE_KERNEL(lion::simt::Load<true, 2>)
+LION_INSTANTIATE_KERNEL(lion::simt::Load<false, 4>)
+LION_INSTANTIATE_KERNEL(lion::simt::Load<true, 4>)
+LION_INSTANTIATE_KERNEL(lion::simt::Rotate)
