@@ -1,5 +1,6 @@
 #pragma once
-/// Marks for code of the device, alone or shared with the host; they vanish off nvcc.
+/// Marks for code of the device, alone or shared with the host; they vanish off nvcc. LION_UNROLL unrolls a loop
+/// of the device, LION_UNROLL_BY(n) one of the CPU.
 
 #include "lion/core/version.hpp"
 

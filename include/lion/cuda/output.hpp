@@ -14,28 +14,32 @@ struct OutputKernel {
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 2 * kRows;
+  static constexpr int kBlocks = W == 128 ? 0 : 2;  // left alone, the compiler saves registers until it spills
   static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
+  static constexpr int kScoreStride = kRows + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   using Sums = Strip<A, kColumns>;
 
   struct Parameters {
     Walk<T, M> walk;
-    ChunkStates<T> past, future;  ///< absent: none are seen
-    Index chunk = 0;              ///< tokens, a multiple of kRows or at least the longest sequence
-    bool global = false;          ///< F of the first chunk serves every token
+    ChunkStates<T> past, future;                ///< absent: none are seen
+    Index chunk = 0;                            ///< tokens, a multiple of kRows or at least the longest sequence
+    bool global = false;                        ///< F of the first chunk serves every token
     bool enters = false, enters_later = false;  ///< the first chunk has an F, the last one a G
-    Finish<T, N> finish;
+    Finish<T, N> finish{};
   };
 
   struct Shared {
     TileDecay<T, M::decay> rows, columns;
     T *q, *k, *v;  // [kRows, kStride] twice, [kRows, kValueStride]
+    T* scores;     // [kRows, kScoreStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : rows(arena),
           columns(arena),
           q(arena.take<T>(kRows * kStride)),
           k(arena.take<T>(kRows * kStride)),
-          v(arena.take<T>(kRows * kValueStride)) {}
+          v(arena.take<T>(kRows * kValueStride)),
+          scores(arena.take<T>(kTensor<T> ? 0 : kRows * kScoreStride)) {}
   };
   static std::size_t shared_size() {
     SharedArena arena;
@@ -95,9 +99,9 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
   LION_DEVICE void run() {
     const Stretch own = stretch(tile);
     shared.rows.derive(dev, p.walk, b, h, own);
-    load_rows<W>(dev, p.walk.q, own.size,
-                 [&](int i) { return p.walk.q.row(b, h / p.walk.group, p.walk.token(own.first + i)); },
-                 [](int) { return A(1); }, kStride, shared.q);
+    load_rows<W>(
+        dev, p.walk.q, own.size, [&](int i) { return p.walk.q.row(b, h / p.walk.group, p.walk.token(own.first + i)); },
+        [](int) { return A(1); }, kStride, shared.q);
     sums.clear();
     if (!p.global) {
       load_keys(own);
@@ -141,18 +145,19 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     if (past ? first_tile == 0 && !p.enters : last_tile == tiles - 1 && !p.enters_later) return;
     const Index number = p.walk.sequences.first_slot(s, states.size) + first_tile * kRows / states.size;
     const A factor = decays ? Dev::exp(static_cast<A>(between)) : A(1);
-    look(states, number,
-         [&](int i) { return factor * (past ? shared.rows.from_left(i) : shared.rows.from_right(i)); });
+    look(states, number, [&](int i) { return factor * (past ? shared.rows.from_left(i) : shared.rows.from_right(i)); });
   }
 
   LION_DEVICE void load_keys(Stretch columns) {
     const Walk<T, M>& walk = p.walk;
     const auto token = [&](int j) { return walk.token(columns.first + j); };
     const auto seen = [&](int j) { return !walk.padded(b, token(j)); };
-    load_rows<W>(dev, walk.k, columns.size, [&](int j) { return walk.k.row(b, h / walk.group, token(j)); },
-                 [&](int j) { return seen(j) ? walk.gate(b, h, token(j)) : A(0); }, kStride, shared.k);
-    load_rows<W>(dev, walk.v, columns.size, [&](int j) { return walk.v.row(b, h, token(j)); },
-                 [&](int j) { return A(seen(j) ? 1 : 0); }, kValueStride, shared.v);
+    load_rows<W>(
+        dev, walk.k, columns.size, [&](int j) { return walk.k.row(b, h / walk.group, token(j)); },
+        [&](int j) { return seen(j) ? walk.gate(b, h, token(j)) : A(0); }, kStride, shared.k);
+    load_rows<W>(
+        dev, walk.v, columns.size, [&](int j) { return walk.v.row(b, h, token(j)); },
+        [&](int j) { return A(seen(j) ? 1 : 0); }, kValueStride, shared.v);
     if constexpr (N::divides) fill_ones<W>(dev, columns.size, seen, kValueStride, shared.v);
   }
 
@@ -169,10 +174,10 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     Strip<A, kRows> scores;
     scores.clear();
     add_product<W>(dev, scores, plain(own_queries(), kStride), transposed(shared.k, kStride));
-    scores.for_each(dev.lane(), [&](int row, int j, A& value) {
-      value *= p.walk.scale * mask(dev.warp() * kStripRows + row, j);
-    });
-    add_product(dev, sums, scores, plain(shared.v, kValueStride));
+    scores.for_each(dev.lane(),
+                    [&](int row, int j, A& value) { value *= p.walk.scale * mask(dev.warp() * kStripRows + row, j); });
+    add_product(dev, sums, scores, plain(static_cast<const T*>(shared.v), kValueStride),
+                shared.scores + dev.warp() * kStripRows * kScoreStride);
   }
 
   /// n'_i += s weight_i q_iᵀ S, with S brought into the values' place, some of its rows at a time.
@@ -184,7 +189,7 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     const A above = scale * weight(row), below = scale * weight(row + 8);
     constexpr int kAtOnce = W < kRows ? W : kRows;
     constexpr int kVector = 16 / static_cast<int>(sizeof(T));
-#pragma unroll
+    LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
       const T* from = states.data + (number * W + first) * kColumns;
       dev.barrier();  // what lay there has been used
@@ -202,16 +207,16 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
   LION_DEVICE void finish() {
     const Finish<T, N>& to = p.finish;
     const Stretch own = stretch(tile);
-#pragma unroll
+    LION_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = dev.warp() * kStripRows + Sums::row(dev.lane(), 2 * half);
       const bool present = row < own.size;
       const Index t = present ? p.walk.token(own.first + row) : 0;
       A* waiting = to.waiting && present ? to.waiting_row(b, h, t) : nullptr;
       const auto for_each = [&](auto&& f) {
-#pragma unroll
+        LION_UNROLL
         for (int j = 0; j < Sums::kTiles; ++j) {
-#pragma unroll
+          LION_UNROLL
           for (int c = 0; c < 2; ++c) f(Sums::column(dev.lane(), j, c), sums.values[j][2 * half + c]);
         }
       };

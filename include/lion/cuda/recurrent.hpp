@@ -19,7 +19,7 @@ struct RecurrentKernel {
 
   struct Parameters {
     Walk<T, M> walk;
-    Finish<T, N> finish;
+    Finish<T, N> finish{};
   };
 
   struct Shared {
@@ -60,13 +60,13 @@ struct RecurrentKernel {
         const A by = fade, value = column < kColumns ? shared.v[i * kColumns + column] : A(0);
         const A *q = shared.q + i * W + part * kSlice, *k = shared.k + i * W + part * kSlice;
         A sum = 0;
-#pragma unroll
+        LION_UNROLL
         for (int d = 0; d < kSlice; ++d) {
           const A faded = by * state[d];
           state[d] = faded + k[d] * value;
           sum += q[d] * (own ? state[d] : faded);
         }
-#pragma unroll
+        LION_UNROLL
         for (int other = 1; other < kParts; other *= 2) sum += dev.shuffle_xor(sum, other);
         fade = shared.decay[i];
         if (part == 0 && column < kColumns) shared.out[i * kColumns + column] = p.walk.scale * sum;
@@ -120,7 +120,8 @@ struct RecurrentKernel {
       }
       A delta = 0;
       const A factor = to.factor(N::divides ? shared.out[row * kColumns + W] : A(0), delta);
-      if (e < to.y.width) to.y.row(b, h, t)[e] = Dev::template narrow<T>(factor == A(0) ? A(0) : factor * shared.out[i]);
+      if (e < to.y.width)
+        to.y.row(b, h, t)[e] = Dev::template narrow<T>(factor == A(0) ? A(0) : factor * shared.out[i]);
       if (to.row_sum && e == 0) to.row_sum(b, h, t) = delta;
     }
   }

@@ -1,6 +1,6 @@
 #pragma once
-/// The states at the edges of chunks (math.md §3): how they are kept in scratch between two kernels, and the kernel that
-/// makes them.
+/// The states at the edges of chunks (math.md §3): how they are kept in scratch between two kernels, and the kernel
+/// that makes them.
 
 #include <cmath>
 
@@ -26,7 +26,8 @@ template <class T, class M, class N, int W>
 struct StateKernel {
   using A = accumulator_t<T>;
   static constexpr int kColumns = kValueColumns<W, N::divides>;
-  static constexpr int kThreads = 2 * W;  // a warp for every 16 rows
+  static constexpr int kThreads = 2 * W;            // a warp for every 16 rows
+  static constexpr int kBlocks = W == 128 || sizeof(T) == 8 ? 1 : 0;  // left alone, the compiler saves registers until it spills
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
   using State = Strip<A, kColumns>;
@@ -127,16 +128,18 @@ struct StateKernel {
     const auto seen = [&](int i) { return !walk.padded(b, token(i)); };
     dev.barrier();  // the tile before has been used
     decay.derive(dev, walk, b, h, tile);
-    load_rows<W>(dev, walk.v, tile.size, [&](int i) { return walk.v.row(b, h, token(i)); },
-                 [&](int i) { return A(seen(i) ? 1 : 0); }, kValueStride, shared.v);
+    load_rows<W>(
+        dev, walk.v, tile.size, [&](int i) { return walk.v.row(b, h, token(i)); },
+        [&](int i) { return A(seen(i) ? 1 : 0); }, kValueStride, shared.v);
     if constexpr (N::divides) fill_ones<W>(dev, tile.size, seen, kValueStride, shared.v);
     if constexpr (M::decay != mask::DecayKind::none) dev.barrier();
-    load_rows<W>(dev, walk.k, tile.size, [&](int i) { return walk.k.row(b, h / walk.group, token(i)); },
-                 [&](int i) {
-                   if (!seen(i)) return A(0);
-                   return walk.gate(b, h, token(i)) * (left_to_right ? decay.to_right(i) : decay.to_left(i));
-                 },
-                 kStride, shared.k);
+    load_rows<W>(
+        dev, walk.k, tile.size, [&](int i) { return walk.k.row(b, h / walk.group, token(i)); },
+        [&](int i) {
+          if (!seen(i)) return A(0);
+          return walk.gate(b, h, token(i)) * (left_to_right ? decay.to_right(i) : decay.to_left(i));
+        },
+        kStride, shared.k);
     dev.template wait<0>();
     dev.barrier();
     if constexpr (M::decay != mask::DecayKind::none) {
@@ -157,7 +160,7 @@ struct StateKernel {
         const A size = value < A(0) ? -value : value;
         most = size > most ? size : most;
       });
-#pragma unroll
+      LION_UNROLL
       for (int by = 16; by > 0; by /= 2) {
         const A other = dev.shuffle_xor(most, by);
         most = other > most ? other : most;

@@ -21,8 +21,8 @@ inline constexpr int kSkew = 16 / static_cast<int>(sizeof(T));
 template <class T>
 inline constexpr bool kTensor = sizeof(T) == 2;
 
-/// [16, N] sums over the 32 lanes of a warp, as tensor cores lay them out: lane l has rows l/4 and l/4 + 8, and of every
-/// eight columns 2(l%4) and the next.
+/// [16, N] sums over the 32 lanes of a warp, as tensor cores lay them out: lane l has rows l/4 and l/4 + 8, and of
+/// every eight columns 2(l%4) and the next.
 template <class A, int N>
 struct Strip {
   static_assert(N % 8 == 0);
@@ -30,7 +30,7 @@ struct Strip {
   A values[kTiles][4];  // [tile of eight columns][row of two × column of two]
 
   LION_DEVICE void clear() {
-#pragma unroll
+    LION_UNROLL
     for (int j = 0; j < kTiles; ++j) values[j][0] = values[j][1] = values[j][2] = values[j][3] = A(0);
   }
 
@@ -40,17 +40,17 @@ struct Strip {
   /// f(row, column, value) for the lane's values.
   template <class F>
   LION_DEVICE void for_each(int lane, F&& f) {
-#pragma unroll
+    LION_UNROLL
     for (int j = 0; j < kTiles; ++j) {
-#pragma unroll
+      LION_UNROLL
       for (int part = 0; part < 4; ++part) f(row(lane, part), column(lane, j, part), values[j][part]);
     }
   }
 
   LION_DEVICE void scale(A factor) {
-#pragma unroll
+    LION_UNROLL
     for (int j = 0; j < kTiles; ++j) {
-#pragma unroll
+      LION_UNROLL
       for (int part = 0; part < 4; ++part) values[j][part] *= factor;
     }
   }
@@ -86,15 +86,16 @@ LION_DEVICE const T* matrix_row(Operand<T, transposed> x, int i, int j, int lane
 
 /// The right operand's [16, 8] or [16, 16] elements from (k, column) on, for one or two products.
 template <class Dev, class T, bool transposed, int registers>
-LION_DEVICE void load_right(const Dev& dev, Operand<T, transposed> right, int k, int column, unsigned (&to)[registers]) {
+LION_DEVICE void load_right(const Dev& dev, Operand<T, transposed> right, int k, int column,
+                            unsigned (&to)[registers]) {
   dev.template load_matrices<!transposed>(matrix_row(right, k, column, dev.lane() % (8 * registers)), to);
 }
 
 template <class Dev, class A, int N, class T, bool transposed>
-LION_DEVICE void add_tensor_step(const Dev& dev, Strip<A, N>& to, const unsigned (&left)[4], Operand<T, transposed> right,
-                                 int k) {
+LION_DEVICE void add_tensor_step(const Dev& dev, Strip<A, N>& to, const unsigned (&left)[4],
+                                 Operand<T, transposed> right, int k) {
   constexpr int kPairs = Strip<A, N>::kTiles / 2;
-#pragma unroll
+  LION_UNROLL
   for (int pair = 0; pair < kPairs; ++pair) {
     unsigned b[4];
     load_right(dev, right, k, 16 * pair, b);
@@ -112,7 +113,7 @@ LION_DEVICE void add_tensor_step(const Dev& dev, Strip<A, N>& to, const unsigned
 /// to += x0, x1 (of the lane's two rows) times row k of the right operand.
 template <class Dev, class A, int N, class T, bool transposed>
 LION_DEVICE void add_outer(const Dev& dev, Strip<A, N>& to, A x0, A x1, Operand<T, transposed> right, int k) {
-#pragma unroll
+  LION_UNROLL
   for (int j = 0; j < Strip<A, N>::kTiles; ++j) {
     const int column = Strip<A, N>::column(dev.lane(), j, 0);
     const A b0 = Dev::widen(*right.at(k, column)), b1 = Dev::widen(*right.at(k, column + 1));
@@ -130,7 +131,7 @@ template <int K, class Dev, class A, int N, class T, bool left_transposed, bool 
 LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, Operand<T, left_transposed> left,
                              Operand<T, right_transposed> right) {
   if constexpr (kTensor<T>) {
-#pragma unroll
+    LION_UNROLL
     for (int k = 0; k < K; k += 16) {
       unsigned a[4];
       dev.template load_matrices<left_transposed>(detail::matrix_row(left, 0, k, dev.lane()), a);
@@ -138,19 +139,19 @@ LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, Operand<T, left_tr
     }
   } else {
     const int row = dev.lane() / 4;
-#pragma unroll 4
     for (int k = 0; k < K; ++k) {
       detail::add_outer(dev, to, Dev::widen(*left.at(row, k)), Dev::widen(*left.at(row + 8, k)), right, k);
     }
   }
 }
 
-/// to += left [16, K] · right [K, N]; tensor cores round the left operand to T.
+/// to += left [16, K] · right [K, N], with the left operand rounded to T. Tensor cores take it from the registers it is
+/// in; plain products take it from `staging` [16, K + skew], the warp's own.
 template <class Dev, class A, int K, int N, class T, bool right_transposed>
-LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, const Strip<A, K>& left,
-                             Operand<T, right_transposed> right) {
+LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, Strip<A, K>& left, Operand<T, right_transposed> right,
+                             T* staging) {
   if constexpr (kTensor<T>) {
-#pragma unroll
+    LION_UNROLL
     for (int k = 0; k < K; k += 16) {
       const A(&x)[4] = left.values[k / 8];  // a strip's columns lie in the lanes as an operand's do
       const A(&y)[4] = left.values[k / 8 + 1];
@@ -159,26 +160,24 @@ LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, const Strip<A, K>&
       detail::add_tensor_step(dev, to, a, right, k);
     }
   } else {
-    const int quad = dev.lane() / 4 * 4;
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      const int from = quad + k % 8 / 2, part = k % 2;
-      const A x0 = dev.shuffle(left.values[k / 8][part], from), x1 = dev.shuffle(left.values[k / 8][2 + part], from);
-      detail::add_outer(dev, to, x0, x1, right, k);
-    }
+    constexpr int kStride = K + kSkew<T>;
+    left.for_each(dev.lane(), [&](int row, int column, A value) { staging[row * kStride + column] = value; });
+    dev.warp_barrier();
+    add_product<K>(dev, to, plain(static_cast<const T*>(staging), kStride), right);
+    dev.warp_barrier();  // before it is written again
   }
 }
 
-/// to += diag(weight) left [16, K] · right [K, N], with the weights of the lane's two rows. Column by column of 32, for
-/// the sake of registers.
+/// to += diag(weight) left [16, K] · right [K, N], with the weights of the lane's two rows. Some columns at a
+/// time, for the sake of registers.
 template <int K, int first = 0, class Dev, class A, int N, class T, bool left_transposed, bool right_transposed>
 LION_DEVICE void add_weighted_product(const Dev& dev, Strip<A, N>& to, A weight, A weight_below,
                                       Operand<T, left_transposed> left, Operand<T, right_transposed> right) {
-  constexpr int width = N - first < 32 ? N - first : 32;
+  constexpr int most = 128 / static_cast<int>(sizeof(A)), width = N - first < most ? N - first : most;
   Strip<A, width> product;
   product.clear();
   add_product<K>(dev, product, left, Operand<T, right_transposed>{right.at(0, first), right.stride});
-#pragma unroll
+  LION_UNROLL
   for (int j = 0; j < width / 8; ++j) {
     A(&values)[4] = to.values[first / 8 + j];
     values[0] += weight * product.values[j][0];

@@ -50,7 +50,7 @@ LION_DEVICE void load_rows(const Dev& dev, const Tokens<const T>& tokens, Index 
     if (tokens.aligned && (by == A(0) || (by == A(1) && whole))) {
       dev.copy_async(at, from, by != A(0));
     } else {
-#pragma unroll
+      LION_UNROLL
       for (int e = 0; e < kVector; ++e) {
         at[e] = Dev::template narrow<T>(by != A(0) && column + e < tokens.width ? by * Dev::widen(from[e]) : A(0));
       }

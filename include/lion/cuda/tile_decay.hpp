@@ -56,20 +56,20 @@ class TileDecay {
       constexpr int kEach = kRows / 32;  // tokens of a lane
       double c[kEach + 1];
       c[0] = 0;
-#pragma unroll
+      LION_UNROLL
       for (int i = 0; i < kEach; ++i) {
         const Index place = dev.lane() * kEach + i;
         c[i + 1] = c[i] + (place < s.size ? mask::bounded(walk.log_decay(b, h, walk.token(s.first + place))) : 0.0);
       }
       double before = c[kEach];
-#pragma unroll
+      LION_UNROLL
       for (int by = 1; by < 32; by *= 2) {
         const double other = dev.shuffle_up(before, by);
         if (dev.lane() >= by) before += other;
       }
       const double total = dev.shuffle(before, 31);
       before -= c[kEach];
-#pragma unroll
+      LION_UNROLL
       for (int i = 0; i <= kEach; ++i) {
         if (i == kEach && dev.lane() != 31) break;
         const int m = dev.lane() * kEach + i;
