@@ -68,18 +68,18 @@ if(LION_INSTALL)
   install(FILES "${PROJECT_BINARY_DIR}/lionConfig.cmake" "${PROJECT_BINARY_DIR}/lionConfigVersion.cmake"
                 cmake/LionFindUtf8proc.cmake
           DESTINATION "${lion_config_dir}")
+  set(without_cuda "")
+  if(NOT LION_CUDA)
+    set(without_cuda PATTERN "cuda" EXCLUDE PATTERN "cuda.hpp" EXCLUDE)
+  endif()
   install(DIRECTORY include/lion DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp"
           PATTERN "math.md" PATTERN "image/decode.cpp" PATTERN "io" EXCLUDE PATTERN "text" EXCLUDE
-          PATTERN "cuda" EXCLUDE PATTERN "cuda.hpp" EXCLUDE)
+          ${without_cuda})
   if(LION_IO)
     install(DIRECTORY include/lion/io DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
   endif()
   if(LION_TEXT)
     install(DIRECTORY include/lion/text DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
-  endif()
-  if(LION_CUDA)
-    install(FILES include/lion/cuda.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion")
-    install(DIRECTORY include/lion/cuda DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
   endif()
   install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/lion")
 endif()
