@@ -27,6 +27,22 @@ if(LION_SANITIZE)
   target_link_options(lion_development INTERFACE "-fsanitize=${LION_SANITIZE}")
 endif()
 
+# All of these are for the C++ compiler. nvcc has fewer warnings, and hands on what is for its host compiler.
+get_target_property(cxx_options lion_development INTERFACE_COMPILE_OPTIONS)
+set_property(TARGET lion_development PROPERTY INTERFACE_COMPILE_OPTIONS "$<$<COMPILE_LANGUAGE:CXX>:${cxx_options}>")
+set(cuda_options -Xcompiler=-Wall,-Wextra)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # g++ 12 takes a string before another for one that overlaps it (GCC bug 105651).
+  list(APPEND cuda_options -Xcompiler=-Wno-restrict)
+endif()
+if(LION_WERROR)
+  list(APPEND cuda_options -Werror=all-warnings)
+endif()
+if(LION_NATIVE)
+  list(APPEND cuda_options -Xcompiler=-march=native)
+endif()
+target_compile_options(lion_development INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>")
+
 # The kernels of the operator, of linear layers and of models, compiled once for all of our programs. Fuzz targets do not use them.
 set(lion_kernels "")
 if(NOT LION_FUZZ)

@@ -50,6 +50,15 @@ if(LION_IMAGE)
                          "$<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${CMAKE_INSTALL_INCLUDEDIR}/${lion_decoder}>")
 endif()
 
+if(LION_CUDA)
+  # For sources that nvcc compiles; C++ sources may link lion::cuda and see the CPU alone. CMake 3.25 does not know that
+  # nvcc has C++20; nvcc does not mind being told twice.
+  lion_library(cuda lion::lion CUDA::cudart)
+  target_compile_definitions(lion_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:LION_HAS_CUDA>
+                                                 $<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>)
+  target_compile_options(lion_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")
+endif()
+
 if(LION_INSTALL)
   # One configuration file serves both trees: it finds its targets beside itself.
   configure_file(cmake/lionConfig.cmake "${PROJECT_BINARY_DIR}/lionConfig.cmake" COPYONLY)
@@ -59,8 +68,13 @@ if(LION_INSTALL)
   install(FILES "${PROJECT_BINARY_DIR}/lionConfig.cmake" "${PROJECT_BINARY_DIR}/lionConfigVersion.cmake"
                 cmake/LionFindUtf8proc.cmake
           DESTINATION "${lion_config_dir}")
+  set(without_cuda "")
+  if(NOT LION_CUDA)
+    set(without_cuda PATTERN "cuda" EXCLUDE PATTERN "cuda.hpp" EXCLUDE)
+  endif()
   install(DIRECTORY include/lion DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp"
-          PATTERN "math.md" PATTERN "image/decode.cpp" PATTERN "io" EXCLUDE PATTERN "text" EXCLUDE)
+          PATTERN "math.md" PATTERN "image/decode.cpp" PATTERN "io" EXCLUDE PATTERN "text" EXCLUDE
+          ${without_cuda})
   if(LION_IO)
     install(DIRECTORY include/lion/io DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/lion" FILES_MATCHING PATTERN "*.hpp")
   endif()

@@ -1,9 +1,9 @@
-# find_package(lion [version] [COMPONENTS io text image]): lion::lion always, lion::COMPONENT for each component asked for.
+# find_package(lion [version] [COMPONENTS io text image cuda]): lion::lion always, lion::COMPONENT for each component asked for.
 # The same file serves the build tree and an install: the targets lie beside it.
 
 include(CMakeFindDependencyMacro)
 
-set(lion_known_components io text image)
+set(lion_known_components io text image cuda)
 
 foreach(component IN LISTS lion_FIND_COMPONENTS)
   set(lion_${component}_FOUND FALSE)
@@ -73,6 +73,22 @@ if(lion_image_FOUND)
       set(lion_FOUND FALSE)
       set(lion_NOT_FOUND_MESSAGE
           "lion's component \"image\" needs <stb/stb_image.h>, which was not found: install it (Debian: libstb-dev).")
+    endif()
+  endif()
+endif()
+
+if(lion_cuda_FOUND)
+  if(NOT TARGET CUDA::cudart)
+    find_package(CUDAToolkit 12 QUIET)
+  endif()
+  if(TARGET CUDA::cudart)
+    include("${CMAKE_CURRENT_LIST_DIR}/lion_cudaTargets.cmake")
+  else()
+    set(lion_cuda_FOUND FALSE)
+    if(lion_FIND_REQUIRED_cuda)
+      set(lion_FOUND FALSE)
+      set(lion_NOT_FOUND_MESSAGE
+          "lion's component \"cuda\" needs the CUDA Toolkit (12 or later), which was not found: install it, or say where it is in CUDAToolkit_ROOT.")
     endif()
   endif()
 endif()

@@ -71,6 +71,12 @@ class Block {
     }
   }
 
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() {
+    for (State& thread : threads_) FiberPool::of_this_thread().give(std::move(thread.fiber));
+  }
+
   /// Runs body(context, t) for every thread t. Rethrows the first exception that left one of them.
   void run(const Shape<3>& at, void (*body)(void*, int), void* context) {
     at_ = at;
@@ -87,7 +93,7 @@ class Block {
       thread.open.clear();
       thread.groups.clear();
       thread.begun = false;
-      thread.fiber.start(&Block::thread_main, &thread);
+      thread.fiber->start(&Block::thread_main, &thread);
       ready_.push_back(thread.index);
     }
     draw();
@@ -95,7 +101,7 @@ class Block {
     if (!error_ && ended_ != threads()) error_ = std::make_exception_ptr(Error(headline() + stuck()));
     if (!error_) return;
     for (auto& thread : threads_) {  // their frames are left as if by an exception
-      if (thread.begun && !thread.fiber.ended()) thread.fiber.resume();
+      if (thread.begun && !thread.fiber->ended()) thread.fiber->resume();
     }
     std::rethrow_exception(error_);
   }
@@ -193,7 +199,7 @@ class Block {
   struct State {
     Block* block = nullptr;
     int index = 0;
-    Fiber fiber;
+    std::unique_ptr<Fiber> fiber = FiberPool::of_this_thread().take();
     bool begun = false;
     Doing doing;
     std::vector<Copy> open;
@@ -225,11 +231,11 @@ class Block {
 
   void resume(int thread) {
     state(thread).begun = true;
-    state(thread).fiber.resume();
+    state(thread).fiber->resume();
   }
 
   void pause(int thread) {
-    state(thread).fiber.pause();
+    state(thread).fiber->pause();
     if (error_) throw Abandoned();
   }
 

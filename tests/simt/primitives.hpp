@@ -123,4 +123,35 @@ struct Rotate {
   }
 };
 
+/// Numbers widened, narrowed, packed and raised; and copied, every other 16 bytes of them.
+template <class T>
+struct Values {
+  struct Parameters {
+    const float* in;   // [threads]
+    T* narrow;         // [threads]
+    float* wide;       // [threads], of those narrowed
+    unsigned* packed;  // [threads], each with twice itself
+    float* exp;        // [threads]
+    float* copied;     // [threads]
+  };
+  static constexpr int kThreads = 64;
+  static constexpr std::size_t kSharedBytes = kThreads * sizeof(float);
+
+  template <class Dev>
+  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
+    const int t = dev.thread();
+    const float x = p.in[t];
+    p.narrow[t] = Dev::template narrow<T>(x);
+    p.wide[t] = Dev::widen(p.narrow[t]);
+    p.packed[t] = Dev::template pack<T>(x, 2 * x);
+    p.exp[t] = (Dev::max)(Dev::exp(x), 0.0f);
+    float* shared = reinterpret_cast<float*>(dev.shared());
+    if (t < kThreads / 4) dev.copy_async(shared + 4 * t, p.in + 4 * t, t % 2 == 0);
+    dev.commit();
+    dev.template wait<0>();
+    dev.barrier();
+    p.copied[t] = shared[t];
+  }
+};
+
 }  // namespace lion::simt

@@ -4,40 +4,26 @@
 #include <unistd.h>
 
 #include <array>
-#include <bit>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <limits>
 #include <string>
-#include <vector>
 
 #include "lion/core/config.hpp"
 #include "lion/core/error.hpp"
 #include "lion/core/scalar.hpp"
+#include "simt/check_primitives.hpp"
 #include "simt/launcher.hpp"
-#include "simt/primitives.hpp"
 #include "support/catch.hpp"
 #include "support/require_error.hpp"
 
-using lion::bfloat16;
 using lion::half;
-using lion::Index;
 using lion::simt::Emulated;
-using lion::simt::Load;
 using lion::simt::Places;
-using lion::simt::Product;
-using lion::simt::Rotate;
-using lion::simt::Shuffles;
 
 namespace {
 
 constexpr unsigned kSeeds = 8;
-
-template <class T>
-std::uint16_t bits(T value) {
-  return std::bit_cast<std::uint16_t>(value);
-}
 
 template <class Kernel>
 std::string error_of(std::size_t shared_bytes, const typename Kernel::Parameters& parameters, unsigned seed = 0) {
@@ -50,61 +36,6 @@ std::string error_of(std::size_t shared_bytes, const typename Kernel::Parameters
 }
 
 std::string at(unsigned line) { return "(simt_test.cpp:" + std::to_string(line) + ")"; }
-
-template <class A>
-void check_shuffles() {
-  std::vector<A> out(3 * 5 * 64, A(-1));
-  for (unsigned seed = 0; seed < kSeeds; ++seed) {
-    Emulated{seed}.launch<Shuffles<A>>("shuffles", {1, 1, 1}, 0, {out.data()});
-    for (int i = 0; i < 5; ++i) {
-      for (int t = 0; t < 64; ++t) {
-        const int by = 1 << i;
-        const int first = t / 32 * 32;
-        const int lane = t % 32;
-        const int from[] = {(by * lane + 3) % 32, lane - by < 0 ? lane : lane - by, lane ^ by};
-        for (int kind = 0; kind < 3; ++kind) {
-          REQUIRE(out[static_cast<std::size_t>((kind * 5 + i) * 64 + t)] ==
-                  static_cast<A>(3 * (first + from[kind]) + 1));
-        }
-      }
-    }
-  }
-}
-
-template <class T>
-void check_product() {
-  alignas(16) std::array<T, 256> a;
-  alignas(16) std::array<T, 128> b;
-  std::array<float, 128> d;
-  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<T>(static_cast<float>(i * 37 % 41) / 8 - 2);
-  for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<T>(static_cast<float>(i * 29 % 31) / 4 - 4);
-  for (std::size_t i = 0; i < d.size(); ++i) d[i] = static_cast<float>(i);
-  Emulated{3}.launch<Product<T>>("product", {1, 1, 1}, Product<T>::kSharedBytes, {a.data(), b.data(), d.data()});
-  for (std::size_t i = 0; i < 16; ++i) {
-    for (std::size_t j = 0; j < 8; ++j) {
-      double sum = static_cast<double>(i * 8 + j);
-      for (std::size_t k = 0; k < 16; ++k) {
-        sum += static_cast<double>(static_cast<float>(a[i * 16 + k])) * static_cast<float>(b[k * 8 + j]);
-      }
-      REQUIRE(d[i * 8 + j] == static_cast<float>(sum));  // multiples of 1/32 below 2¹³: exact
-    }
-  }
-}
-
-template <bool transposed, std::size_t N>
-void check_load() {
-  std::array<unsigned, 32 * N> out{};
-  Emulated{1}.launch<Load<transposed, N>>("load", {1, 1, 1}, Load<transposed, N>::kSharedBytes, {out.data()});
-  for (std::size_t l = 0; l < 32; ++l) {
-    for (std::size_t m = 0; m < N; ++m) {
-      const std::size_t first = transposed ? 64 * m + 8 * (2 * (l % 4)) + l / 4 : 64 * m + 8 * (l / 4) + 2 * (l % 4);
-      const std::size_t second = first + (transposed ? 8 : 1);
-      const unsigned expected = bits(half(static_cast<float>(first))) | unsigned{bits(half(static_cast<float>(second)))}
-                                                                            << 16;
-      REQUIRE(out[l * N + m] == expected);
-    }
-  }
-}
 
 // Asynchronous copies. Thread 0 begins three groups and one copy more, and looks after each wait.
 
@@ -141,15 +72,7 @@ struct Copies {
 /// Under how many seeds it goes wrong.
 unsigned wrong_rotations(bool before, bool after) {
   unsigned wrong = 0;
-  for (unsigned seed = 0; seed < kSeeds; ++seed) {
-    std::array<int, 2 * Rotate::kThreads> out{};
-    Emulated{seed}.launch<Rotate>("rotate", {1, 1, 1}, Rotate::kSharedBytes, {before, after, out.data()});
-    bool right = true;
-    for (int i = 0; i < 2 * Rotate::kThreads; ++i) {
-      right = right && out[static_cast<std::size_t>(i)] == i / 128 * 1000 + (i + 32) % 128;
-    }
-    wrong += right ? 0 : 1;
-  }
+  for (unsigned seed = 0; seed < kSeeds; ++seed) wrong += lion::simt::rotates(Emulated{seed}, before, after) ? 0 : 1;
   return wrong;
 }
 
@@ -271,11 +194,10 @@ struct Beyond {
 
 }  // namespace
 
-TEST_CASE("every thread of every block runs once and knows its place") {
-  std::vector<Index> out(2 * 3 * 4 * 64, -1);
-  Emulated{5}.launch<Places>("places", {2, 3, 4}, 0, {out.data(), 2, 3});
-  for (Index i = 0; i < Index{2 * 3 * 4 * 64}; ++i) {
-    REQUIRE(out[static_cast<std::size_t>(i)] == i % 64 / 32 * 1000 + i % 32);
+TEST_CASE("each primitive does what its definition says, under every seed") {
+  for (unsigned seed = 0; seed < kSeeds; ++seed) {
+    lion::simt::check_primitives(Emulated{seed});
+    lion::simt::check_primitives(Emulated{seed, true});
   }
 }
 
@@ -291,39 +213,6 @@ TEST_CASE("a grid without blocks runs nothing, one too large for a GPU is an err
         Emulated{}.launch<Places>("places", {1, 1, 1}, 232449, {nullptr, 0, 0});
       },
       "simt: kernel places, grid [1,1,1], 232449 bytes of shared memory: too large for a GPU");
-}
-
-TEST_CASE("shuffles give what the definition says") {
-  check_shuffles<float>();
-  check_shuffles<double>();
-  check_shuffles<int>();
-  check_shuffles<unsigned>();
-}
-
-TEST_CASE("load_matrices gives each lane its elements of each matrix") {
-  check_load<false, 4>();
-  check_load<true, 4>();
-  check_load<false, 2>();
-  check_load<true, 2>();
-}
-
-TEST_CASE("fragments loaded and multiplied are the product of the matrices") {
-  check_product<bfloat16>();
-  check_product<half>();
-}
-
-TEST_CASE("values are narrowed to the nearest, ties to even, and packed low half first") {
-  using lion::simt::Thread;
-  const float step = 0x1p-8f;  // half a unit of bfloat16 at 1
-  REQUIRE(bits(Thread::narrow<bfloat16>(1 + step)) == bits(bfloat16(1.0f)));
-  REQUIRE(bits(Thread::narrow<bfloat16>(1 + 3 * step)) == bits(bfloat16(1 + 4 * step)));
-  REQUIRE(bits(Thread::narrow<half>(1 + 0x1p-11f)) == bits(half(1.0f)));
-  REQUIRE(bits(Thread::narrow<half>(1 + 0x3p-11f)) == bits(half(1 + 0x1p-9f)));
-  REQUIRE(Thread::narrow<double>(0.1) == 0.1);
-  REQUIRE(Thread::widen(bfloat16(-2.5f)) == -2.5f);
-  REQUIRE(Thread::widen(half(0.375f)) == 0.375f);
-  REQUIRE(Thread::pack<half>(1.0f, -2.0f) == 0xc0003c00u);
-  REQUIRE(Thread::pack<bfloat16>(1.0f, -2.0f) == 0xc0003f80u);
 }
 
 TEST_CASE("asynchronous copies arrive when their group is waited for, zeros where they are not valid") {
