@@ -51,8 +51,8 @@ void require_forward(std::uint64_t seed) {
   const auto problem = [&](const AttentionDims& dims) { return random_problem(random, dims, M::decay, M::gated, o); };
   for (Index L : {0, 1, 63, 64, 65, 150, 200}) {
     const Index Hk = L >= 150 ? 1 : 1 + random.below(2), H = L >= 150 ? 1 : Hk * (1 + random.below(2));
-    const AttentionDims dims{L < 100 ? 2 : 1, H, Hk, L, random.pick<Index>({1, 5, 17, 32}),
-                             random.pick<Index>({3, 8, 32})};
+    const AttentionDims dims{
+        L < 100 ? 2 : 1, H, Hk, L, random.pick<Index>({1, 5, 17, 32}), random.pick<Index>({3, 8, 32})};
     o.orders = L == 200 ? 1 : 1 + random.below(2);
     o.packed = random.chance(0.5);
     o.padded = random.chance(0.5);

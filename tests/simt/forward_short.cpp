@@ -1,4 +1,4 @@
-#include "cuda/forward.hpp"
+#include "simt/forward.hpp"
 
 using namespace lion;
 
