@@ -164,7 +164,7 @@ TEST_CASE("PNM files: colour, grey, comments, other largest values") {
   rejects_pnm("P6 2 -1 255\n", "has a header whose height is no number of at least 1");
   rejects_pnm("P6 2 1 0\n", "has a header whose largest value is no number of at least 1");
   rejects_pnm("P6 99999999999999999999 1 255\n", "has a header whose width is above 178956970");
-  rejects_pnm("P6 100000 100000 255\n", "has 100000 x 100000 pixels, expected at most 178956970");
+  rejects_pnm("P6 100000 100000 255\n", "has 100000 x 100000 pixels, expected at least 1 and at most 178956970");
   rejects_pnm("P6 1 1 65536\n", "has the largest value 65536, expected at most 65535");
   rejects_pnm("P6 2 1 255\n12345", "is cut short: 5 bytes of pixels, expected 6");
   rejects_pnm("P6 2 1 255", "is cut short: 0 bytes of pixels, expected 6");
