@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "common/program.hpp"
+#include "lion/core/atomic_file.hpp"
 #include "lion/core/error.hpp"
-#include "lion/io/atomic_file.hpp"
 #include "tables/report.hpp"
 
 namespace lion::bench {
@@ -33,7 +33,7 @@ void run_program(Options& options) {
     if (value < 0) throw ArgumentError(std::string(name) + " is " + std::to_string(value) + ", expected at least 0");
   }
   for (const std::string& path : {options.json, options.markdown}) {
-    if (!path.empty()) io::AtomicFile{path};  // said now rather than after the measurement
+    if (!path.empty()) AtomicFile{path};  // said now rather than after the measurement
   }
   Json report = empty_report();
   for (const std::string& path : options.merge) merge_report(report, path);

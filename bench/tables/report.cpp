@@ -5,9 +5,9 @@
 #include <span>
 
 #include "common/table.hpp"
+#include "lion/core/atomic_file.hpp"
 #include "lion/core/error.hpp"
 #include "lion/core/version.hpp"
-#include "lion/io/atomic_file.hpp"
 
 namespace lion::bench {
 namespace {
@@ -109,7 +109,7 @@ std::string markdown(const Json& report) {
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  io::AtomicFile file(path);
+  AtomicFile file(path);
   file.write(std::as_bytes(std::span(text)));
   file.commit();
 }
