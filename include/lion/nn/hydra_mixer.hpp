@@ -157,7 +157,7 @@ class HydraMixer {
     const Sequences sequences(batch);
     const Index head = inner_ / heads_;
     detail::for_each_block(batch.tokens(), kRowBlock / 8, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         for (Index t = row; t < row + run; ++t) {
           for (Index h = 0; h < heads_; ++h) {
             Row(tape.sum.at(t, h * head), head) = tape.diagonal(t, h) * Row(tape.mixed.at(t, h * head), head);
@@ -178,7 +178,7 @@ class HydraMixer {
     S *past = tape.log_lambda, *future = past + batch.tokens() * heads_;
     for (Index h = 0; h < heads_; ++h) tape.rates[h] = rate(h);
     detail::for_each_block(batch.tokens(), kRowBlock, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         const Row a(tape.rates, heads_);
         for (Index t = row; t < row + run; ++t) {
           Row both(tape.steps.at(t), 2 * heads_), forth(both.data(), heads_), back(both.data() + heads_, heads_);
@@ -219,7 +219,7 @@ class HydraMixer {
     const Index head = inner_ / heads_;
     using ConstRow = Eigen::Map<const Eigen::Array<S, -1, 1>>;
     detail::for_each_block(batch.tokens(), kRowBlock / 8, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         for (Index t = row; t < row + run; ++t) {
           Row past(scratch.scans.past.at(t), inner_), future(scratch.scans.future.at(t), inner_);
           if (t + 1 < sequence.end()) {
@@ -250,7 +250,7 @@ class HydraMixer {
     using ConstRow = Eigen::Map<const Eigen::Array<S, -1, 1>>;
     // What each step takes through its decay alone is kept for A_log, which d(Δ a) = a dΔ + Δ a dA_log needs.
     detail::for_each_block(tokens, kRowBlock, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         const ConstRow a(tape.rates, heads_);
         for (Index t = row; t < row + run; ++t) {
           Row both(dsteps.at(t), 2 * heads_), forth(both.data(), heads_), back(both.data() + heads_, heads_);
