@@ -5,6 +5,17 @@
 
 namespace lion::mask {
 
+/// Throws unless log_lambda is [B,H,L] and each entry in [-∞, 0].
+template <class A>
+void require_log_decays(const View<const A, 3>& log_lambda, const AttentionDims& dims) {
+  require_shape<3>("attention", "log_lambda", log_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
+  for (Index b = 0; b < dims.B; ++b) {
+    for (Index h = 0; h < dims.H; ++h) {
+      for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});
+    }
+  }
+}
+
 /// One λ per batch entry, head and token.
 struct Selective {
   static constexpr std::string_view name = "selective";
@@ -17,14 +28,7 @@ struct Selective {
 
     A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
 
-    void check(const AttentionDims& dims) const {
-      require_shape<3>("attention", "log_lambda", log_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
-      for (Index b = 0; b < dims.B; ++b) {
-        for (Index h = 0; h < dims.H; ++h) {
-          for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});
-        }
-      }
-    }
+    void check(const AttentionDims& dims) const { require_log_decays(log_lambda, dims); }
   };
 
   template <class A>
