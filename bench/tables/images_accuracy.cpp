@@ -1,8 +1,6 @@
-#include <algorithm>
-
 #include "digits/contest.hpp"
 #include "tables/image_models.hpp"
-#include "tables/sections.hpp"
+#include "tables/over_seeds.hpp"
 
 namespace lion::bench {
 
@@ -24,10 +22,7 @@ Json measure_images_accuracy(const Settings& settings) {
     const examples::digits::Standing& s = result.standings[i];
     models.push_back({{"name", s.name},
                       {"parameters", s.parameters},
-                      {"accuracy",
-                       {{"mean", examples::mean(s.accuracies)},
-                        {"deviation", examples::deviation(s.accuracies)},
-                        {"values", s.accuracies}}},
+                      {"accuracy", over_seeds(s.accuracies)},
                       {"paper_accuracy", image_models()[i].paper_accuracy}});
   }
   return {{"data", "handwritten digits"}, {"teacher of DeiT", "LION-D♮ under the same recipe"},

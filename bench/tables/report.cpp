@@ -1,12 +1,13 @@
 #include "tables/report.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <span>
 
 #include "common/table.hpp"
+#include "lion/core/atomic_file.hpp"
 #include "lion/core/error.hpp"
 #include "lion/core/version.hpp"
-#include "lion/io/atomic_file.hpp"
 
 namespace lion::bench {
 namespace {
@@ -47,14 +48,24 @@ std::string times(const Json& models) {
   return lines;
 }
 
+/// "mean unit ± deviation" with so many decimals, of `scale` times the values.
+std::string over_seeds(const Json& figure, int decimals, double scale = 1, const char* unit = "") {
+  std::string cell = format("%.*f", decimals, scale * figure.at("mean").get<double>()) + unit;
+  if (figure.at("values").size() > 1) {
+    cell += " ± " + format("%.*f", decimals, scale * figure.at("deviation").get<double>());
+  }
+  return cell;
+}
+
+/// Losses are said of those models that have one.
 std::string accuracies(const Json& models) {
-  std::string lines = "| model | parameters | accuracy | paper, on its data |\n|---|---|---|---|\n";
+  const bool losses = std::any_of(models.begin(), models.end(), [](const Json& m) { return m.contains("loss"); });
+  std::string lines = std::string("| model | parameters | accuracy |") + (losses ? " loss |" : "") +
+                      " paper, on its data |\n|---|---|---|---|" + (losses ? "---|\n" : "\n");
   for (const Json& m : models) {
-    lines += "| " + m.at("name").get<std::string>() + " | " + m.at("parameters").dump() +
-             format(" | %.1f %%", 100 * m.at("accuracy").at("mean").get<double>());
-    if (m.at("accuracy").at("values").size() > 1) {
-      lines += format(" ± %.1f", 100 * m.at("accuracy").at("deviation").get<double>());
-    }
+    lines += "| " + m.at("name").get<std::string>() + " | " + m.at("parameters").dump() + " | " +
+             over_seeds(m.at("accuracy"), 1, 100, " %");
+    if (losses) lines += " | " + (m.contains("loss") ? over_seeds(m.at("loss"), 2) : "-");
     lines += format(" | %.2f %% |\n", 100 * m.at("paper_accuracy").get<double>());
   }
   return lines;
@@ -98,7 +109,7 @@ std::string markdown(const Json& report) {
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  io::AtomicFile file(path);
+  AtomicFile file(path);
   file.write(std::as_bytes(std::span(text)));
   file.commit();
 }

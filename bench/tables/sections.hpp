@@ -19,7 +19,7 @@ struct Settings {
   Size size = Size::base;
   Index threads = 1;
   Index rounds = 0;  ///< timed pairs of steps, an even number lets each model lead as often; 0: as the size has it
-  Index batch = 0;   ///< samples in a step; 0: as the section has it
+  Index batch = 0;   ///< samples in a timed step; 0: as the section has it
   Index seeds = 0;   ///< runs per model of the accuracies; 0: as the size has it
 
   /// `value`, unless it is 0.
@@ -37,12 +37,14 @@ struct Section {
 Json measure_images_time(const Settings& settings);
 Json measure_images_accuracy(const Settings& settings);
 Json measure_text_time(const Settings& settings);
+Json measure_text_accuracy(const Settings& settings);
 
 /// In the order in which they are reported.
 inline const std::vector<Section>& sections() {
   static const std::vector<Section> all{{"images-time", measure_images_time},
                                         {"images-accuracy", measure_images_accuracy},
-                                        {"text-time", measure_text_time}};
+                                        {"text-time", measure_text_time},
+                                        {"text-accuracy", measure_text_accuracy}};
   return all;
 }
 

@@ -9,7 +9,7 @@
 #include "common/program.hpp"
 #include "digits/contest.hpp"
 #include "digits/forms.hpp"
-#include "lion/io/atomic_file.hpp"
+#include "lion/core/atomic_file.hpp"
 #include "lion/io/model.hpp"
 
 namespace lion::examples::digits {
@@ -29,7 +29,7 @@ void run_program(const Options& options) {
        {std::pair("--epochs", options.recipe.epochs), std::pair("--seeds", options.seeds)}) {
     if (value < 1) throw ArgumentError(std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
   }
-  if (!options.save.empty()) io::AtomicFile{options.save};  // said now rather than after the training
+  if (!options.save.empty()) AtomicFile{options.save};  // said now rather than after the training
   const Digits digits(options.data);
   if (digits.data.train.size() < options.recipe.batch) {
     throw ArgumentError(options.data + " has " + std::to_string(digits.data.train.size()) +

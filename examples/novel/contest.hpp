@@ -1,10 +1,10 @@
 #pragma once
-/// Four models of one size on the same novel.
+/// Models of one size on the same novel.
 
+#include <algorithm>
 #include <filesystem>
 #include <ostream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/progress.hpp"
@@ -12,38 +12,43 @@
 #include "common/turns.hpp"
 #include "novel/trial.hpp"
 
-namespace lion::examples {
+namespace lion::examples::novel {
 
 struct Contender {
-  std::string name, file, mask;
+  std::string name, mask;
+  std::string file{};  ///< its checkpoint in the folder of Saving
 };
 
 /// The three LION models of the paper and BERT, last.
 inline const std::vector<Contender>& contenders() {
-  static const std::vector<Contender> all{{"LION-S", "lion-s.safetensors", "selective"},
-                                          {"LION-D", "lion-d.safetensors", "decay"},
-                                          {"LION-LIT", "lion-lit.safetensors", "linear"},
-                                          {"BERT", "bert.safetensors", "softmax"}};
+  static const std::vector<Contender> all{{"LION-S", "selective", "lion-s.safetensors"},
+                                          {"LION-D", "decay", "lion-d.safetensors"},
+                                          {"LION-LIT", "linear", "lion-lit.safetensors"},
+                                          {"BERT", "softmax", "bert.safetensors"}};
   return all;
 }
 
 /// Where checkpoints go, and how often.
 struct Saving {
-  std::filesystem::path folder;  ///< empty: nowhere
-  bool resume = false;           ///< go on from what is there
-  Index every = 1;               ///< steps
+  std::filesystem::path folder{};  ///< empty: nowhere
+  bool resume = false;             ///< go on from what is there
+  Index every = 1;                 ///< steps
 };
 
-/// The models, untrained, or as the folder has them.
-inline std::vector<Trial> make_trials(const model::MaskedLanguageConfig& base, const Recipe& recipe,
-                                      const Corpus& corpus, const Saving& saving) {
+/// The models of this size, untrained, or as the folder has them; each with the positions and norms that the paper
+/// gives to models of its mask.
+inline std::vector<Trial> make_trials(const std::vector<Contender>& all, const model::MaskedLanguageConfig& size,
+                                      const Recipe& recipe, const Corpus& corpus, const Saving& saving = {}) {
   std::vector<Trial> trials;
-  for (const Contender& contender : contenders()) {
-    model::MaskedLanguageConfig config = base;
+  for (const Contender& contender : all) {
+    model::MaskedLanguageConfig config = size;
     const auto of_paper = model::MaskedLanguageConfig::base_size(contender.mask);
     config.mask_type = of_paper.mask_type;
     config.position_embeddings = of_paper.position_embeddings;
     config.layer_norm_after = of_paper.layer_norm_after;
+    config.vocab_size = corpus.vocab_size();
+    config.max_position_embeddings = recipe.length;
+    config.seed = recipe.seed;
     trials.emplace_back(contender.name, config, recipe, corpus);
     const std::filesystem::path path = saving.folder / contender.file;
     if (saving.resume && std::filesystem::exists(path)) trials.back().load(path);
@@ -52,43 +57,47 @@ inline std::vector<Trial> make_trials(const model::MaskedLanguageConfig& base, c
 }
 
 /// Trains all models, in turns, saving as they go.
-inline TurnTimes train_trials(std::vector<Trial>& trials, const Recipe& recipe, const Saving& saving,
-                              Executor executor) {
+inline TurnTimes train_trials(std::vector<Trial>& trials, const std::vector<Contender>& all, const Recipe& recipe,
+                              const Saving& saving, Progress& progress, Executor executor) {
   TurnTimes times;
-  Index left = 0;
-  for (const Trial& trial : trials) left += recipe.steps - trial.step();
-  Progress progress("training", left);
   train_in_turns(trials, recipe.steps, executor, times, [&](std::size_t i, Index n) {
     const Trial& trial = trials[i];
     progress.advance(
         n, "step " + std::to_string(trial.step()) + "  " + trial.name() + " loss " + format("%.2f", trial.loss()));
     const bool due = trial.step() / saving.every > (trial.step() - n) / saving.every || trial.step() == recipe.steps;
-    if (due && !saving.folder.empty()) trial.save(saving.folder / contenders()[i].file);
+    if (due && !saving.folder.empty()) trial.save(saving.folder / all[i].file);
   });
   return times;
 }
 
-/// Prints how the models and one who knows frequencies alone fill in the held-out chapters; returns which model is
-/// best.
-inline std::size_t print_standings(const std::vector<Trial>& trials, const TurnTimes& times, const HeldOut& held_out,
-                                   const Corpus& corpus, Executor executor, std::ostream& out) {
+/// How each model fills in the held-out chapters.
+inline std::vector<Score> score_all(const std::vector<Trial>& trials, const HeldOut& held_out, Executor executor) {
   nn::Scratch scratch;
-  std::size_t best = 0;
-  double most = -1;
+  std::vector<Score> all;
+  for (const Trial& trial : trials) all.push_back(held_out.score(trial.model(), scratch, executor));
+  return all;
+}
+
+/// The model of the greatest accuracy.
+inline std::size_t best_of(const std::vector<Score>& scores) {
+  const auto less = [](const Score& a, const Score& b) { return a.accuracy < b.accuracy; };
+  return static_cast<std::size_t>(std::max_element(scores.begin(), scores.end(), less) - scores.begin());
+}
+
+/// Prints the scores of the models, and that of one who knows frequencies alone.
+inline void print_standings(const std::vector<Trial>& trials, const std::vector<Score>& scores, const TurnTimes& times,
+                            const Score& of_frequencies, std::ostream& out) {
   Table table({"model", "parameters", "masked accuracy", "loss", "time per step"});
   const auto add = [&](const std::string& name, const std::string& parameters, const Score& score,
                        const std::string& time) {
     table.add({name, parameters, format("%.1f %%", 100 * score.accuracy), format("%.2f", score.loss), time});
   };
   for (std::size_t i = 0; i < trials.size(); ++i) {
-    const Score score = held_out.score(trials[i].model(), scratch, executor);
-    add(trials[i].name(), std::to_string(trials[i].model().parameter_count()), score,
+    add(trials[i].name(), std::to_string(trials[i].model().parameter_count()), scores[i],
         times.per_step.empty() ? "-" : format("×%.2f", times.relative_time(i)));
-    if (score.accuracy > most) most = score.accuracy, best = i;
   }
-  add("most frequent token", "", held_out.score_of_frequencies(corpus), "");
+  add("most frequent token", "", of_frequencies, "");
   table.print(out);
-  return best;
 }
 
-}  // namespace lion::examples
+}  // namespace lion::examples::novel

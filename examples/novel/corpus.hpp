@@ -13,7 +13,10 @@
 #include "lion/text/word_piece_trainer.hpp"
 #include "lion/train/masking.hpp"
 
-namespace lion::examples {
+namespace lion::examples::novel {
+
+/// The chapters of Pride and Prejudice from this on, 6 of 61, are held out.
+inline constexpr Index kFirstTestChapter = 56;
 
 /// The chapters of a text, without their headings: lines "Chapter N". What stands before the first is passed over, and
 /// so are the underscores that mark emphasis. Throws FileError if the file cannot be read or has no chapter
@@ -79,4 +82,4 @@ struct Corpus {
   }
 };
 
-}  // namespace lion::examples
+}  // namespace lion::examples::novel

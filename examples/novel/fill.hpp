@@ -9,7 +9,7 @@
 #include "lion/model/masked_language.hpp"
 #include "lion/text/tokenizer.hpp"
 
-namespace lion::examples {
+namespace lion::examples::novel {
 
 /// Prints the likeliest tokens for each [MASK] of the text. Throws ArgumentError if there is none.
 inline void fill(const model::MaskedLanguage<float>& model, const text::Tokenizer& tokenizer, const std::string& text,
@@ -25,4 +25,4 @@ inline void fill(const model::MaskedLanguage<float>& model, const text::Tokenize
   print_candidates(logits, tokenizer.vocabulary(), kTop, out);
 }
 
-}  // namespace lion::examples
+}  // namespace lion::examples::novel

@@ -11,17 +11,15 @@
 #include "novel/contest.hpp"
 #include "novel/fill.hpp"
 
-namespace lion::examples {
+namespace lion::examples::novel {
 namespace {
-
-constexpr Index kFirstTestChapter = 56;
 
 struct Options {
   std::string data = LION_NOVEL_TXT, save, load, fill;
   bool resume = false;
   Index threads = 0, save_every = 50;
   Recipe recipe;
-  model::MaskedLanguageConfig config;
+  model::MaskedLanguageConfig config = novel_size();
 };
 
 std::filesystem::path vocabulary_file(const std::filesystem::path& folder) { return folder / "vocab.txt"; }
@@ -53,9 +51,9 @@ void fill_from_file(const Options& options) {
   fill(model, tokenizer, options.fill, pool, std::cout);
 }
 
-void train_and_fill(Options options) {
+void train_and_fill(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
-  Recipe& recipe = options.recipe;
+  const Recipe& recipe = options.recipe;
   if (recipe.steps < 1) throw ArgumentError("--steps is " + std::to_string(recipe.steps) + ", expected at least 1");
   if (!options.fill.empty() && options.fill.find("[MASK]") == std::string::npos) {
     throw ArgumentError("--fill is \"" + options.fill + "\", expected a text with [MASK] in it");
@@ -74,9 +72,6 @@ void train_and_fill(Options options) {
     throw ArgumentError("--fill has " + std::to_string(tokens) + " tokens, expected at most " +
                         std::to_string(recipe.length));
   }
-  options.config.vocab_size = corpus.vocab_size();
-  options.config.max_position_embeddings = recipe.length;
-  options.config.seed = recipe.seed;
   ThreadPool pool(options.threads);
 
   std::cout << corpus.train.tokens() << " tokens to train on, " << corpus.test.tokens() << " held out, "
@@ -85,35 +80,37 @@ void train_and_fill(Options options) {
             << options.config.num_attention_heads << " heads; " << recipe.steps << " steps of " << recipe.batch << " × "
             << recipe.length << " tokens, " << pool.concurrency() << (pool.concurrency() == 1 ? " thread" : " threads")
             << std::endl;
-  std::vector<Trial> trials = make_trials(options.config, recipe, corpus, saving);
+  std::vector<Trial> trials = make_trials(contenders(), options.config, recipe, corpus, saving);
   if (!saving.folder.empty()) corpus.tokenizer.vocabulary().save(vocabulary_file(saving.folder));
-  const TurnTimes times = train_trials(trials, recipe, saving, pool);
+  Index steps = 0;
+  for (const Trial& trial : trials) steps += recipe.steps - trial.step();
+  Progress progress("training", steps);
+  const TurnTimes times = train_trials(trials, contenders(), recipe, saving, progress, pool);
+  const std::vector<Score> found = score_all(trials, held_out, pool);
   std::cout << '\n';
-  const std::size_t best = print_standings(trials, times, held_out, corpus, pool, std::cout);
+  print_standings(trials, found, times, held_out.score_of_frequencies(corpus), std::cout);
   if (!times.per_step.empty()) std::cout << format("×1 is %.1f ms\n", 1e3 * median(times.per_step));
   if (!saving.folder.empty()) std::cout << "\nsaved in " << saving.folder.string() << '\n';
   if (!options.fill.empty()) {
-    std::cout << '\n' << trials[best].name() << " on \"" << options.fill << "\":\n\n";
-    fill(trials[best].model(), corpus.tokenizer, options.fill, pool, std::cout);
+    const Trial& best = trials[best_of(found)];
+    std::cout << '\n' << best.name() << " on \"" << options.fill << "\":\n\n";
+    fill(best.model(), corpus.tokenizer, options.fill, pool, std::cout);
   }
   std::cout << format("\n%.0f s in all\n",
                       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 }  // namespace
-}  // namespace lion::examples
+}  // namespace lion::examples::novel
 
 int main(int argc, char** argv) {
   using namespace lion::examples;
+  using namespace lion::examples::novel;
   CLI::App app(
       "Trains LION-S, LION-D, LION-LIT and a BERT of the same size to fill in masked words of Pride and Prejudice: "
       "chapters 1 to 55 to learn from, those from 56 on to be measured by.",
       "novel");
   Options options;
-  options.config.hidden_size = 128;
-  options.config.num_attention_heads = 4;
-  options.config.num_hidden_layers = 2;
-  options.config.intermediate_size = 256;
   bool quick = false;
   app.add_option("--data", options.data, "text with lines 'Chapter 1', 'Chapter 2', …")->capture_default_str();
   auto* steps = app.add_option("--steps", options.recipe.steps, "training steps of each model")->capture_default_str();
@@ -127,14 +124,12 @@ int main(int argc, char** argv) {
   return run(app, argc, argv, [&] {
     check_threads(options.threads);
     if (quick) {
-      if (steps->count() == 0) options.recipe.steps = 12;
+      Recipe look = quick_recipe();
+      look.seed = options.recipe.seed;
+      if (steps->count() > 0) look.steps = options.recipe.steps;
+      options.recipe = look;
+      options.config = quick_size();
       options.save_every = 4;
-      options.recipe.vocab_size = 500;
-      options.recipe.batch = 4;
-      options.recipe.length = 32;
-      options.recipe.test_sequences = 20;
-      options.config.hidden_size = 32;
-      options.config.intermediate_size = 64;
     }
     options.load.empty() ? train_and_fill(options) : fill_from_file(options);
   });

@@ -16,7 +16,7 @@
 #include "lion/train/train.hpp"
 #include "novel/corpus.hpp"
 
-namespace lion::examples {
+namespace lion::examples::novel {
 
 /// What is the same for all models.
 struct Recipe {
@@ -29,6 +29,27 @@ struct Recipe {
   double clip = 1;              ///< of the gradients' norm
   std::uint64_t seed = 0;
 };
+
+/// A model that learns the novel within minutes.
+inline model::MaskedLanguageConfig novel_size() {
+  model::MaskedLanguageConfig config;
+  config.hidden_size = 128;
+  config.num_attention_heads = 4;
+  config.num_hidden_layers = 2;
+  config.intermediate_size = 256;
+  return config;
+}
+
+/// A recipe and a size for a look, in seconds: models that learn next to nothing.
+inline Recipe quick_recipe() {
+  return {.vocab_size = 500, .steps = 12, .batch = 4, .length = 32, .test_sequences = 20};
+}
+inline model::MaskedLanguageConfig quick_size() {
+  model::MaskedLanguageConfig config = novel_size();
+  config.hidden_size = 32;
+  config.intermediate_size = 64;
+  return config;
+}
 
 /// How well a model fills in held-out text.
 struct Score {
@@ -182,4 +203,4 @@ class Trial {
   double loss_ = 0;
 };
 
-}  // namespace lion::examples
+}  // namespace lion::examples::novel

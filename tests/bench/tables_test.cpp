@@ -1,4 +1,7 @@
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -56,18 +59,39 @@ void require_times(const Json& section, const std::vector<std::string>& names) {
   REQUIRE(models[0].at("ratio").at("median") == 1.0);
 }
 
-void require_accuracies(const Json& section, const std::vector<std::string>& names) {
-  for (const char* key : {"seeds", "epochs", "threads"}) require_positive(section.at(key));
+/// A value per seed, with their mean and deviation, all in (low, high).
+void require_over_seeds(const Json& figure, std::size_t seeds, double low, double high) {
+  const auto values = figure.at("values").get<std::vector<double>>();
+  REQUIRE(values.size() == seeds);
+  double sum = 0, squares = 0;
+  for (const double value : values) {
+    REQUIRE(value > low);
+    REQUIRE(value < high);
+    sum += value;
+  }
+  const double mean = sum / static_cast<double>(seeds);
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  REQUIRE(figure.at("mean").get<double>() == Approx(mean));
+  REQUIRE(figure.at("deviation").get<double>() ==
+          Approx(seeds > 1 ? std::sqrt(squares / static_cast<double>(seeds - 1)) : 0));
+}
+
+/// A section's rows have these names and accuracies, and the section says `keys` of what they are of.
+void require_accuracies(const Json& section, const std::vector<std::string>& names,
+                        const std::vector<std::string>& keys, double least) {
+  for (const std::string& key : keys) {
+    INFO(key);
+    require_positive(section.at(key));
+  }
+  require_positive(section.at("threads"));
   const Json& models = section.at("models");
   REQUIRE(models.size() == names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     const Json& m = models[i];
     REQUIRE(m.at("name") == names[i]);
     require_positive(m.at("parameters"));
-    REQUIRE(m.at("accuracy").at("values").size() == section.at("seeds").get<std::size_t>());
-    REQUIRE(m.at("accuracy").at("mean").get<double>() <= 1);
-    REQUIRE(m.at("accuracy").at("mean").get<double>() > 0);
-    REQUIRE(m.at("accuracy").at("deviation").get<double>() >= 0);
+    REQUIRE(m.at("paper_accuracy").get<double>() > 0.6);
+    require_over_seeds(m.at("accuracy"), section.at("seeds").get<std::size_t>(), least, 1);
   }
 }
 
@@ -94,7 +118,8 @@ TEST_CASE("tables measures its sections one by one and merges them") {
   INFO(second.err);
   REQUIRE(second.code == 0);
   for (const char* kept : {"images-time", "text-time"}) REQUIRE(sections(all).at(kept) == sections(times).at(kept));
-  require_accuracies(sections(all).at("images-accuracy"), kImageModels);
+  require_accuracies(sections(all).at("images-accuracy"), kImageModels, {"seeds", "epochs"}, 0);
+  REQUIRE(sections(all).at("images-accuracy").at("teacher of DeiT") == "LION-D♮ under the same recipe");
   REQUIRE(read_text(tables) == second.out);
   for (const std::string& name : kImageModels) {
     const std::size_t row = second.out.find("\n| " + name + " |");
@@ -105,6 +130,47 @@ TEST_CASE("tables measures its sections one by one and merges them") {
   const Ran merged = run_tables({"--merge", all});  // measures nothing
   REQUIRE(merged.code == 0);
   REQUIRE(merged.out == second.out);
+}
+
+TEST_CASE("tables trains the text models on a novel, the same models for any number of threads") {
+  const std::string one = "bench-tables-text-1.json", two = "bench-tables-text-2.json";
+  for (const std::string& file : {one, two}) std::filesystem::remove(file);
+  const auto measure = [](const std::string& threads, const std::string& file) {
+    Ran ran = run_tables(
+        {"--size", "quick", "--seeds", "2", "--threads", threads, "--only", "text-accuracy", "--json", file});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    return ran;
+  };
+  const Ran ran = measure("1", one);
+  const Json section = sections(one).at("text-accuracy");
+  require_accuracies(section, kTextModels,
+                     {"steps", "batch", "length", "vocabulary", "seeds", "training tokens", "held-out tokens",
+                      "of them asked for", "width", "depth"},
+                     -1e-9);  // so few steps may get nothing right
+  REQUIRE(section.at("data").get<std::string>().find("Pride and Prejudice") == 0);
+  REQUIRE(section.at("seeds") == 2);
+  REQUIRE(section.at("of them asked for") < section.at("held-out tokens"));
+  // One who gives all tokens the same chance loses log(vocabulary); every model has learnt something, and each seed
+  // trains another.
+  const double chance = std::log(section.at("vocabulary").get<double>());
+  for (const Json& m : section.at("models")) {
+    INFO(m.at("name"));
+    require_over_seeds(m.at("loss"), 2, 1, chance);
+    REQUIRE(m.at("loss").at("deviation") > 0);
+    const std::size_t row = ran.out.find("\n| " + m.at("name").get<std::string>() + " | ");
+    REQUIRE(row != std::string::npos);
+    const std::string cells = ran.out.substr(row + 1, ran.out.find('\n', row + 1) - row - 1);
+    char loss[64];
+    std::snprintf(loss, sizeof loss, " | %.2f ± %.2f | ", m.at("loss").at("mean").get<double>(),
+                  m.at("loss").at("deviation").get<double>());
+    REQUIRE(cells.find(loss) != std::string::npos);
+  }
+  REQUIRE(ran.out.find("| model | parameters | accuracy | loss | paper, on its data |") != std::string::npos);
+  REQUIRE(ran.out.find("steps 12, batch 4, length 32") != std::string::npos);
+
+  measure("2", two);
+  REQUIRE(sections(two).at("text-accuracy").at("models") == section.at("models"));
 }
 
 TEST_CASE("tables says what is wrong") {

@@ -82,11 +82,11 @@ void read_vocabulary(const std::string& text) {
   Tokenizer(vocabulary).encode(text);
 }
 
-void read_glue_file(lion::train::GlueTask task, const std::string& text, bool skip) {
+void read_glue_file(lion::GlueTask task, const std::string& text, bool skip) {
   std::istringstream stream(text);
   const auto data = read_glue(task, stream, "fuzz", {.skip_malformed_rows = skip});
   require(skip || data.skipped == 0);
-  const auto& info = lion::train::glue_task(task);
+  const auto& info = lion::glue_task(task);
   for (const auto& example : data.examples) {
     require(example.label < info.classes());
     require((example.label >= 0) == (data.labelled && !info.is_regression()));
@@ -130,9 +130,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       default:  // '0' … '8' and, with rows left out, 'A' … 'I'
         if (data[0] >= '0' && data[0] <= '8') {
-          read_glue_file(static_cast<lion::train::GlueTask>(data[0] - '0'), text, false);
+          read_glue_file(static_cast<lion::GlueTask>(data[0] - '0'), text, false);
         } else if (data[0] >= 'A' && data[0] <= 'I') {
-          read_glue_file(static_cast<lion::train::GlueTask>(data[0] - 'A'), text, true);
+          read_glue_file(static_cast<lion::GlueTask>(data[0] - 'A'), text, true);
         }
     }
   } catch (const lion::FileError&) {

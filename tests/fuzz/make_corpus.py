@@ -72,6 +72,7 @@ for name, content in {
     "idx3_empty": idx(0x803, 0, 28, 28),
     "idx3_short": idx(0x803, 2, 2, 3, data=bytes(11)),
     "idx3_overflow": idx(0x803, 2**31, 2**31, 4),
+    "idx3_empty_overflow": idx(0x803, 0, 2**32 - 129, 2**32 - 1),
     "idx_header": idx(0x803, 1),
     "idx_float": idx(0xD01, 1, data=bytes(4)),
     "gzip": b"\x1f\x8b\x08\0",

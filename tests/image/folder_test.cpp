@@ -35,8 +35,6 @@ void require_undecodable(std::string_view bytes) {
 
 TEST_CASE("PNG, JPEG and PPM are decoded by what they begin with") {
   REQUIRE(fnv(decoded(kColourPng, 3)) == fnv(picture(3, 4)));
-  const Image grey = decoded(kColourPng, 1);
-  REQUIRE(grey.shape() == Shape<3>{3, 4, 1});
   const Image dropped = decoded(kTransparentPng, 3);
   REQUIRE(dropped.shape() == Shape<3>{2, 2, 3});
   for (Index i = 0; i < 4; ++i) REQUIRE(dropped.data()[3 * i + 1] == 20);
@@ -44,6 +42,20 @@ TEST_CASE("PNG, JPEG and PPM are decoded by what they begin with") {
   REQUIRE(photograph.shape() == Shape<3>{8, 8, 3});
   for (Index i = 0; i < photograph.size(); ++i) REQUIRE(std::abs(photograph.data()[i] - 77) <= 1);
   REQUIRE(decoded("P6 1 1 255\nabc", 3)(0, 0, 2) == 'c');
+  // The bytes of Pillow's convert("L"), and what is grey already as it is.
+  const Image grey = decoded(kColourPng, 1);
+  REQUIRE(grey.shape() == Shape<3>{3, 4, 1});
+  REQUIRE(std::vector<int>(grey.data(), grey.data() + 12) ==
+          std::vector<int>{68, 71, 80, 95, 75, 83, 97, 117, 82, 95, 114, 139});
+  const Image colour = decoded(kColourJpeg, 3), weighed = decoded(kColourJpeg, 1);
+  REQUIRE(weighed.shape() == Shape<3>{8, 8, 1});
+  for (Index p = 0; p < 64; ++p) {
+    const std::uint8_t* from = colour.data() + 3 * p;
+    REQUIRE(weighed.data()[p] == grey_of(from[0], from[1], from[2]));
+  }
+  REQUIRE(decoded(kTransparentPng, 1)(1, 1, 0) == grey_of(10, 20, 30));
+  const Image plain = decoded(kGreyJpeg, 1);
+  for (Index p = 0; p < 64; ++p) REQUIRE(plain.data()[p] == photograph.data()[3 * p]);
 
   require_undecodable("");
   require_undecodable("GIF89a");
@@ -97,6 +109,21 @@ TEST_CASE("an image folder's classes are its directories, sorted, its samples th
       "image: " + data.path(2).string() + " is no PNG, JPEG, PPM or PGM image that can be decoded: unknown image type");
   fs::remove(root / "dog" / "b.PNG");
   require_error<FileError>([&] { data.image(2); }, "image: " + data.path(2).string() + ": No such file or directory");
+}
+
+TEST_CASE("an image folder lists a class as torchvision walks it: by the text of a directory's path, then by name") {
+  const Folder root;
+  const fs::path dog = root / "dog";
+  fs::create_directories(dog / "a" / "b");
+  fs::create_directory(dog / "a-b");
+  for (const char* name : {"z.pgm", "a/y.pgm", "a/b/x.pgm", "a-b/w.pgm", "a/a.pgm"}) {
+    write_file(dog / name, "P5 1 1 255\n\4");
+  }
+  const ImageFolder data(root.path());
+  std::vector<std::string> found;
+  for (Index i = 0; i < data.size(); ++i) found.push_back(data.path(i).lexically_relative(dog).generic_string());
+  // What Python's sorted(os.walk(…)) gives: '-' comes before '/'.
+  REQUIRE(found == std::vector<std::string>{"z.pgm", "a/a.pgm", "a/y.pgm", "a-b/w.pgm", "a/b/x.pgm"});
 }
 
 TEST_CASE("an image folder says what is missing") {

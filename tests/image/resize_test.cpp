@@ -59,6 +59,19 @@ TEST_CASE("resize_short keeps proportions and centre_crop takes the middle") {
   const ConstPixels middle = centre_crop(small_one, 20);
   REQUIRE(middle.data() == small_one.view().at(1, 4));
   REQUIRE(middle.shape() == Shape<3>{20, 20, 3});
+  const Image thin({65535, 1, 1});
+  require_error<ArgumentError>(
+      [&] { resize_short(thin, 53); },
+      "resize_short: the result has 3473355 x 53 pixels, expected at least 1 and at most 178956970");
+  require_error<ArgumentError>(
+      [] {
+        resize_short(Image({1, 65535, 3}), 224);
+      },
+      "resize_short: the result has 224 x 14679840 pixels, expected at least 1 and at most 178956970");
+  require_error<ArgumentError>(
+      [&] { resize_short(thin, std::numeric_limits<Index>::max()); },
+      "resize_short: the result has 9223372036854775807 x 9223372036854775807 pixels, expected at least 1 and at most "
+      "178956970");
   require_error<ArgumentError>([&] { centre_crop(small_one, 24); },
                                "crop: the window is [24,24] at [-1,2], expected one inside [22,29,3]");
 }
@@ -80,6 +93,14 @@ TEST_CASE("preprocessing is resize, crop and normalise") {
       }
     }
   }
+}
+
+TEST_CASE("preprocessing refuses a crop so small that no picture is large enough") {
+  Tensor<float, 3> out({3, 20, 20});
+  const Preprocessing preprocess{Normalisation::imagenet(3), 1e-300};
+  require_error<ArgumentError>(
+      [&] { preprocess(picture(30, 40), out.view()); },
+      "resize_short: the result has 178956970 x 178956970 pixels, expected at least 1 and at most 178956970");
 }
 
 TEST_CASE("preprocessing is read from metadata, or ImageNet's") {

@@ -1,10 +1,9 @@
-// Files on disk: mapped to be read, replaced whole when written.
+// Files on disk: mapped to be read, named when they cannot be.
 
 #include "io/files.hpp"
 
 #include <sys/stat.h>
 
-#include "lion/io/atomic_file.hpp"
 #include "lion/io/mapped_file.hpp"
 #include "lion/io/safetensors.hpp"
 #include "lion/io/safetensors_writer.hpp"
@@ -61,75 +60,9 @@ TEST_CASE("an open file may be moved, and outlives its replacement on disk") {
   REQUIRE(folder.count() == 1);
 }
 
-TEST_CASE("an atomic file appears with its commit, and not without") {
+TEST_CASE("a safetensors file that cannot be written is named") {
   const Folder folder;
-  const auto target = folder / "x";
-  {
-    io::AtomicFile file(target);
-    file.write("ab");
-    file.write(bytes_of("cd"));
-    REQUIRE(!std::filesystem::exists(target));
-    REQUIRE(folder.count() == 1);  // the temporary file, beside the target
-    file.commit();
-    REQUIRE(read_file(target) == "abcd");
-  }
-  REQUIRE(folder.count() == 1);
-  try {
-    io::AtomicFile file(target);
-    file.write("half");
-    throw 1;
-  } catch (int) {
-  }
-  REQUIRE(folder.count() == 1);
-  REQUIRE(read_file(target) == "abcd");
-
-  // The mode of a new file, not the private one of a temporary.
-  const mode_t mask = ::umask(022);
-  {
-    io::AtomicFile file(folder / "y");
-    file.commit();
-  }
-  ::umask(mask);
-  REQUIRE((std::filesystem::status(folder / "y").permissions() == std::filesystem::perms(0644)));
-  REQUIRE(read_file(folder / "y").empty());
-}
-
-TEST_CASE("a symbolic link stays, its file is replaced") {
-  const Folder folder;
-  write_file(folder / "real", "old");
-  std::filesystem::create_symlink("real", folder / "link");
-  io::AtomicFile file(folder / "link");
-  file.write("new");
-  file.commit();
-  REQUIRE(std::filesystem::is_symlink(folder / "link"));
-  REQUIRE(read_file(folder / "real") == "new");
-  REQUIRE(folder.count() == 2);
-}
-
-TEST_CASE("what cannot be written is named, and nothing is left") {
-  const Folder folder;
-  const std::string missing = (folder / "no/x").string();
-  require_error<FileError>([&] { io::AtomicFile file(missing); }, "write: " + missing + ": No such file or directory");
-  require_error<FileError>([&] { io::AtomicFile file(folder.path()); },
-                           "write: " + folder.path().string() + " is a directory");
-  const std::string pipe = (folder / "pipe").string();
-  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
-  require_error<FileError>([&] { io::AtomicFile file(pipe); }, "write: " + pipe + " is no regular file");
-  REQUIRE(folder.count() == 1);
-
-  // The rename fails: a directory has taken the name meanwhile.
-  const std::string taken = (folder / "taken").string();
-  require_error<FileError>(
-      [&] {
-        io::AtomicFile file(taken);
-        file.write("x");
-        std::filesystem::create_directory(taken);
-        file.commit();
-      },
-      "write: " + taken + ": Is a directory");
-  REQUIRE(folder.count() == 2);
-
-  const std::string file = missing;
+  const std::string file = (folder / "no/x").string();
   require_error<FileError>([&] { io::SafetensorsWriter().write(file); },
                            "write: " + file + ": No such file or directory");
 }

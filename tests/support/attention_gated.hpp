@@ -16,6 +16,7 @@ struct Gated {
     A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
     A gate(Index b, Index h, Index t) const { return factor(b, h, t); }
     void check(const AttentionDims&) const {}
+    void check_shapes(const AttentionDims&) const {}
   };
 
   template <class A>

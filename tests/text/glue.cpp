@@ -11,7 +11,6 @@
 
 using namespace lion;
 using text::GlueData;
-using train::GlueTask;
 
 namespace {
 

@@ -2,10 +2,13 @@
 
 #include "lion/text/vocabulary.hpp"
 
-#include <fstream>
+#include <sys/resource.h>
+
+#include <csignal>
 #include <sstream>
 #include <string>
 
+#include "io/files.hpp"
 #include "support/catch.hpp"
 #include "support/require_error.hpp"
 
@@ -68,7 +71,7 @@ TEST_CASE("a vocabulary goes to a file and comes back") {
   vocabulary.save(path);
   REQUIRE(Vocabulary::load(path).tokens() == vocabulary.tokens());
   require_error<FileError>([&] { vocabulary.save("no-such-folder/v.txt"); },
-                           "vocabulary: cannot write no-such-folder/v.txt");
+                           "write: no-such-folder/v.txt: No such file or directory");
   require_error<FileError>([] { Vocabulary::load("no-such.txt"); },
                            "vocabulary: no-such.txt: No such file or directory");
   require_error<FileError>([] { Vocabulary::load("."); }, "vocabulary: . is a directory, expected a file");
@@ -76,4 +79,31 @@ TEST_CASE("a vocabulary goes to a file and comes back") {
   tokens.push_back("a\nb");
   require_error<ArgumentError>([&] { Vocabulary(tokens).save(path); },
                                "vocabulary: token 'a\\x0ab' does not fit on a line of a file");
+}
+
+TEST_CASE("a vocabulary that cannot be written whole leaves the one that was there, and nothing else") {
+  const Folder folder;
+  const std::string path = (folder / "vocab.txt").string();
+  read(kRoles + "old").save(path);
+  REQUIRE(folder.count() == 1);
+  const Vocabulary longer = read(kRoles + "new\nand\nlonger");
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);  // so that a write beyond the limit is an error
+  const rlimit few{8, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &few);
+  std::string message;
+  try {
+    longer.save(path);
+  } catch (const FileError& error) {
+    message = error.what();
+  }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  REQUIRE(message == "write: " + path + ": File too large");
+  REQUIRE(read_file(path) == kRoles + "old\n");
+  REQUIRE(folder.count() == 1);
+  longer.save(path);
+  REQUIRE(read_file(path) == kRoles + "new\nand\nlonger\n");
+  REQUIRE(folder.count() == 1);
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -170,6 +171,31 @@ TEST_CASE("batches of images are the same bits for any number of threads, and wh
   // Two versions of one image, and one image in two passes, are different.
   const auto first = expected.begin();
   REQUIRE(!std::equal(first, first + 3 * 64, first + 3 * 64));
+}
+
+TEST_CASE("no epoch's order and no image's draws come from the same random numbers, where they have one seed") {
+  constexpr std::uint64_t seed = 9;
+  const image::ImageSet set = small_set(2);
+  std::vector<std::uint64_t> drawn;
+  const auto transform = [&](const image::ConstPixels&, const View<float, 3>& out, Random& random) {
+    std::fill(out.data(), out.data() + out.size(), 0.0f);
+    drawn.push_back(random.bits());
+  };
+  const augment::MixupOptions mixup{.cutmix_alpha = 0, .label_smoothing = 0};
+  ImageBatches batches(set, SequentialBatches(2, 2), transform,
+                       {.height = 8, .width = 8, .classes = 4, .mixup = mixup, .seed = seed});
+  ImageBatch batch;
+  batches(0, batch);
+  REQUIRE(drawn.size() == 2);
+  REQUIRE(drawn[0] != drawn[1]);
+  for (std::uint64_t epoch = 0; epoch < 1000; ++epoch) {
+    INFO("epoch " << epoch);
+    const std::uint64_t shared = Random(seed, epoch).bits();  // the first number of the epoch's order, as a seed
+    for (std::uint64_t b = 0; b < 2; ++b) REQUIRE(drawn[b] != Random(shared, b).bits());
+    Random mixing(shared);
+    REQUIRE(batch.targets(0, 0) != static_cast<float>(augment::Mixup(mixup).draw(8, 8, mixing).lambda));
+  }
+  STATIC_REQUIRE(kOtherStreams > static_cast<std::uint64_t>(std::numeric_limits<Index>::max()));  // so of any epoch
 }
 
 TEST_CASE("evaluation sees every image once, in order, the last batch smaller") {

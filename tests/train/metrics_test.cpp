@@ -10,9 +10,8 @@
 #include "support/catch.hpp"
 #include "support/require_error.hpp"
 
+using namespace lion;
 using namespace lion::train;
-using lion::ArgumentError;
-using lion::Index;
 
 namespace {
 

@@ -55,9 +55,9 @@ class View {
       : data_(data), shape_(shape), strides_(strides), present_(true) {}
 
   /// A view of constants from a view of variables.
-  constexpr operator View<const T, Rank>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <class U>
+    requires(std::same_as<U, const T> && !std::is_const_v<T>)
+  constexpr operator View<U, Rank>() const {
     return present_ ? View<const T, Rank>(data_, shape_, strides_) : View<const T, Rank>();
   }
 

@@ -58,6 +58,9 @@ class Workspace {
   }
 
   std::size_t size() const { return size_; }
+  std::byte* data() const { return data_; }
+  /// Whether the memory is the caller's.
+  bool borrowed() const { return borrowed_; }
 
   /// Makes room for `size` bytes. Own memory grows (the only place that allocates); borrowed memory that is too
   /// small throws ArgumentError.

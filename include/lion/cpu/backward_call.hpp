@@ -1,6 +1,6 @@
 #pragma once
-/// A backward call on the CPU: its tasks (one per group of heads that share q and k), their scratch, and the sums over
-/// heads, orders and batch.
+/// A backward call on the CPU: its tasks (one per group of heads that share q and k, or several where groups are few),
+/// their scratch, and the sums over heads, orders and batch.
 
 #include "lion/cpu/backward.hpp"
 #include "lion/cpu/forward_call.hpp"
@@ -46,10 +46,12 @@ class BackwardCall {
   BackwardCall(const AttentionInputs<T>& in, const AttentionDims& dims, const CallOptions& options, std::size_t orders,
                bool again, const Executor& executor)
       : in_(in), dims_(dims), options_(options), again_(again), executor_(executor) {
-    tasks_ = dims.L == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
+    const Index groups = dims.L == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
+    parts_ = parts_of_group(groups, dims);
+    tasks_ = groups * parts_;
     lanes_ = executor.lanes(tasks_);
     Arena shared;
-    slots(shared, orders);
+    Shared(shared, *this, orders);
     shared_size_ = aligned(shared.used());
     Arena arena;
     BackwardLane<Types>(arena, dims, again);
@@ -61,22 +63,58 @@ class BackwardCall {
 
   void run(Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
            Gradients mask_gradients, const IncomingBackward<A>& incoming, std::byte* scratch) const {
-    Arena shared(scratch);
-    double* per_head = slots(shared, masks.size());
+    Arena arena_of_all(scratch);
+    const Shared shared(arena_of_all, *this, masks.size());
     std::byte* lanes = scratch + shared_size_;
     executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
       Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
       BackwardLane<Types> lane(arena, dims_, again_);
-      run_group(task, masks, upstream, out, mask_gradients, incoming, lane, per_head);
+      run_part(task, masks, upstream, out, mask_gradients, incoming, lane, shared);
     });
-    if constexpr (M::decay == mask::DecayKind::per_head) sum_per_head(masks, mask_gradients, per_head);
+    if (parts_ > 1) {
+      executor_.for_each_task(tasks_ / parts_, [&](Index group, Index) { sum_parts(group, out, shared); });
+    }
+    if constexpr (M::decay == mask::DecayKind::per_head) sum_per_head(masks, mask_gradients, shared.per_head);
   }
 
  private:
-  /// dℓ of one head summed over one sequence, for every order, sequence and head: [R, B·sequences, H].
-  double* slots(Arena& arena, std::size_t orders) const {
-    if constexpr (M::decay != mask::DecayKind::per_head) return nullptr;
-    return arena.take<double>(static_cast<Index>(orders) * dims_.B * sequence_count(in_) * dims_.H);
+  /// Scratch of all lanes.
+  struct Shared {
+    double* per_head = nullptr;      // [R, B·sequences, H]: dℓ of one head summed over one sequence
+    A *dq = nullptr, *dk = nullptr;  // [B, Hk, parts, L, D], where a group has more than one part
+
+    Shared(Arena& arena, const BackwardCall& call, std::size_t orders) {
+      const AttentionDims& dims = call.dims_;
+      if constexpr (M::decay == mask::DecayKind::per_head) {
+        per_head = arena.take<double>(static_cast<Index>(orders) * dims.B * sequence_count(call.in_) * dims.H);
+      }
+      if (call.parts_ > 1) {
+        dq = arena.take<A>(dims.B * dims.Hk * call.parts_ * dims.L * dims.D);
+        dk = arena.take<A>(dims.B * dims.Hk * call.parts_ * dims.L * dims.D);
+      }
+    }
+  };
+
+  /// The tasks of a group of `heads`: as many as keep about 16 threads busy, where groups are few (Hydra has one per
+  /// sequence). By the shape alone, for the same bits.
+  static Index parts_of_group(Index groups, const AttentionDims& dims) {
+    constexpr Index kEnough = 16;
+    const Index heads = groups == 0 ? 0 : dims.H / dims.Hk;
+    return heads == 0 || groups >= kEnough ? 1 : (std::min)(heads, (kEnough + groups - 1) / groups);
+  }
+
+  /// dq and dk of a group from those of its parts.
+  void sum_parts(Index group, const AttentionGradients<T>& out, const Shared& shared) const {
+    const Index sequences = sequence_count(in_), D = dims_.D;
+    const Index g = group / sequences % dims_.Hk, b = group / (dims_.Hk * sequences);
+    const Stretch sequence = sequence_of(in_, group % sequences);
+    for (const auto& [from, to] : {std::pair(shared.dq, out.dq), std::pair(shared.dk, out.dk)}) {
+      A* parts = from + (b * dims_.Hk + g) * parts_ * dims_.L * D;
+      for (Index t = sequence.first; t < sequence.end(); ++t) {
+        for (Index part = 1; part < parts_; ++part) add_row(parts + (part * dims_.L + t) * D, D, A(1), parts + t * D);
+        store_row(parts + t * D, D, to.at(b, g, t));
+      }
+    }
   }
 
   void sum_per_head(Masks masks, Gradients mask_gradients, const double* per_head) const
@@ -95,9 +133,9 @@ class BackwardCall {
     }
   }
 
-  void run_group(Index task, Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
-                 Gradients mask_gradients, const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
-                 double* per_head) const;
+  void run_part(Index task, Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
+                Gradients mask_gradients, const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
+                const Shared& shared) const;
 
   void run_head(const OrderedMask<M, T>& mask, const MaskGradients<M, T>& mask_gradients, const UpstreamRows<T>& rows,
                 const GradientRows<A>& gradients, const IncomingBackward<A>& incoming, Index b, Index h,
@@ -176,23 +214,28 @@ class BackwardCall {
   CallOptions options_;
   bool again_;
   Executor executor_;
-  Index tasks_ = 0, lanes_ = 1;
+  Index parts_ = 1, tasks_ = 0, lanes_ = 1;
   std::size_t shared_size_ = 0, lane_size_ = 0;
 };
 
 // Outside the class, and so not inline: `extern template` (cpu/kernels.hpp) keeps it out of other files.
 template <class Types>
-void BackwardCall<Types>::run_group(Index task, Masks masks, const AttentionUpstream<T>& upstream,
-                                    const AttentionGradients<T>& out, Gradients mask_gradients,
-                                    const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
-                                    double* per_head) const {
-  const Index sequences = sequence_count(in_), group = task / sequences % dims_.Hk;
-  const Index b = task / (dims_.Hk * sequences), heads = dims_.H / dims_.Hk;
-  const Stretch sequence = sequence_of(in_, task % sequences);
-  const Rows<A> dq = wide(out.dq, b, group, lane.dq), dk = wide(out.dk, b, group, lane.dk);
+void BackwardCall<Types>::run_part(Index task, Masks masks, const AttentionUpstream<T>& upstream,
+                                   const AttentionGradients<T>& out, Gradients mask_gradients,
+                                   const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
+                                   const Shared& shared) const {
+  const Index sequences = sequence_count(in_), index = task % sequences;
+  const Index part = task / sequences % parts_, group = task / (sequences * parts_) % dims_.Hk;
+  const Index b = task / (sequences * parts_ * dims_.Hk), heads = dims_.H / dims_.Hk;
+  const Stretch sequence = sequence_of(in_, index);
+  const bool alone = parts_ == 1;
+  const Index of_part = ((b * dims_.Hk + group) * parts_ + part) * dims_.L * dims_.D;
+  const Rows<A> dq = alone ? wide(out.dq, b, group, lane.dq) : Rows<A>{shared.dq + of_part, dims_.D};
+  const Rows<A> dk = alone ? wide(out.dk, b, group, lane.dk) : Rows<A>{shared.dk + of_part, dims_.D};
   clear(dq, sequence, dims_.D);
   clear(dk, sequence, dims_.D);
-  for (Index h = group * heads; h < (group + 1) * heads; ++h) {
+  const Index first = group * heads;
+  for (Index h = first + heads * part / parts_; h < first + heads * (part + 1) / parts_; ++h) {
     const Rows<A> dv = wide(out.dv, b, h, lane.dv);
     clear(dv, sequence, dims_.E);
     const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);
@@ -200,12 +243,13 @@ void BackwardCall<Types>::run_group(Index task, Masks masks, const AttentionUpst
       double sum = 0;
       run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv}, incoming, b, h, sequence, lane, sum);
       if constexpr (M::decay == mask::DecayKind::per_head) {
-        const Index row = b * sequences + task % sequences;
-        per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;
+        const Index row = b * sequences + index;
+        shared.per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;
       }
     }
     narrow(dv, sequence, dims_.E, out.dv, b, h);
   }
+  if (!alone) return;
   narrow(dq, sequence, dims_.D, out.dq, b, group);
   narrow(dk, sequence, dims_.D, out.dk, b, group);
 }

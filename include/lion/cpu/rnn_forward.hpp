@@ -18,14 +18,14 @@ template <class Step, Index vectors, class A>
 inline void step_columns(Tile<A> state, Index D, Fade<A> fade, const A* q, const A* k, const A* v, A* n) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[vectors], values[vectors];
-#pragma GCC unroll 4
+  LION_UNROLL_BY(4)
   for (Index j = 0; j < vectors; ++j) {
     if constexpr (Step::looks) sums[j] = load(n + j * W);
     if constexpr (Step::enters) values[j] = load(v + j * W);
   }
   for (Index d = 0; d < D; ++d) {
     A* row = state(d);
-#pragma GCC unroll 4
+    LION_UNROLL_BY(4)
     for (Index j = 0; j < vectors; ++j) {
       const Packed<A> entry = load(row + j * W);
       if constexpr (Step::looks) sums[j] += q[d] * entry;
@@ -36,7 +36,7 @@ inline void step_columns(Tile<A> state, Index D, Fade<A> fade, const A* q, const
       }
     }
   }
-#pragma GCC unroll 4
+  LION_UNROLL_BY(4)
   for (Index j = 0; j < vectors; ++j) {
     if constexpr (Step::looks) store(n + j * W, sums[j]);
   }

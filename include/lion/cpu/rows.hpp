@@ -1,6 +1,7 @@
 #pragma once
 /// Rows of tokens between the caller's tensors and contiguous tiles of arithmetic type.
 
+#include "lion/core/stretch.hpp"
 #include "lion/core/workspace.hpp"
 #include "lion/cpu/tile_product.hpp"
 
@@ -84,12 +85,6 @@ template <class A>
 void clear_rows(Tile<A> tile, Index rows) {
   std::fill_n(tile.data, rows * tile.stride, A(0));
 }
-
-/// The stretch [first, first + size) of a walk.
-struct Stretch {
-  Index first = 0, size = 0;
-  Index end() const { return first + size; }
-};
 
 /// A stretch cut into pieces of at most `most` tokens, as equal as can be: the cut depends on the lengths alone.
 struct Pieces {

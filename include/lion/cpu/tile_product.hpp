@@ -41,18 +41,18 @@ inline void add_block(A* c, Index c_stride, LeftFactor<A> a, const A* b, Index b
   Packed<A> sums[rows][vectors] = {};  // not c: it may be a large state, to be rounded once and not `depth` times
   for (Index p = 0; p < depth; ++p) {
     Packed<A> right[vectors];
-#pragma GCC unroll 8
+    LION_UNROLL_BY(8)
     for (Index j = 0; j < vectors; ++j) right[j] = load(b + p * b_stride + j * W);
-#pragma GCC unroll 8
+    LION_UNROLL_BY(8)
     for (Index i = 0; i < rows; ++i) {
       const A left = a.data[i * a.row + p * a.column];
-#pragma GCC unroll 8
+      LION_UNROLL_BY(8)
       for (Index j = 0; j < vectors; ++j) sums[i][j] += left * right[j];
     }
   }
-#pragma GCC unroll 8
+  LION_UNROLL_BY(8)
   for (Index i = 0; i < rows; ++i) {
-#pragma GCC unroll 8
+    LION_UNROLL_BY(8)
     for (Index j = 0; j < vectors; ++j) {
       A* to = c + i * c_stride + j * W;
       if (fade.all()) {

@@ -216,9 +216,21 @@ struct Gpu {
   }
 };
 
+namespace detail {
+/// How many blocks of a kernel shall fit on a multiprocessor, by its registers: kBlocks, or as the compiler likes.
+template <class Kernel>
+constexpr int blocks_of() {
+  if constexpr (requires { Kernel::kBlocks; }) {
+    return Kernel::kBlocks;
+  } else {
+    return 0;
+  }
+}
+}  // namespace detail
+
 /// The entry of every kernel: one object of Parameters, in constant memory, for all threads.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads)
+__global__ void __launch_bounds__(Kernel::kThreads, detail::blocks_of<Kernel>())
     run_kernel(const __grid_constant__ typename Kernel::Parameters parameters) {
   Kernel::run(Gpu{}, parameters);
 }

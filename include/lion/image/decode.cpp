@@ -42,15 +42,19 @@ namespace lion::image::detail {
     stbi_image_free(stbi_load_from_memory(data, size, &width, &height, &stored, static_cast<int>(channels)));
     fail();
   }
-  if (width < 1 || height < 1 || height > kMostPixels / width) {
-    throw FileError("image: " + name + " has " + std::to_string(height) + " x " + std::to_string(width) +
-                    " pixels, expected at least 1 and at most " + std::to_string(kMostPixels));
-  }
+  require_image_size<FileError>("image: " + name, height, width);
+  const bool weigh = channels == 1 && stored >= 3;  // here rather than by stb, which has other weights
   const std::unique_ptr<stbi_uc, void (*)(void*)> decoded(
-      stbi_load_from_memory(data, size, &width, &height, &stored, static_cast<int>(channels)), stbi_image_free);
+      stbi_load_from_memory(data, size, &width, &height, &stored, weigh ? 3 : static_cast<int>(channels)),
+      stbi_image_free);
   if (!decoded) fail();
   Image image({height, width, channels});
-  std::copy_n(decoded.get(), image.size(), image.data());
+  if (!weigh) {
+    std::copy_n(decoded.get(), image.size(), image.data());
+  } else {
+    const stbi_uc* from = decoded.get();
+    for (Index p = 0; p < image.size(); ++p, from += 3) image.data()[p] = grey_of(from[0], from[1], from[2]);
+  }
   return image;
 }
 

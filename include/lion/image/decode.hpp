@@ -16,9 +16,10 @@ namespace detail {
 Image decode_stb(std::span<const std::byte> bytes, Index channels, const std::string& name);
 }  // namespace detail
 
-/// The image as 1 (grey) or 3 (colour) channels, whichever it is stored as; transparency is dropped and 16 bits become
-/// 8. What it is is told by its first bytes. `name` stands for the file in messages. Throws ArgumentError if channels
-/// is neither, FileError if the bytes are no image that can be decoded or it has more than kMostPixels pixels.
+/// The image as 1 (grey) or 3 (colour) channels, whichever it is stored as: grey is repeated, colour becomes `grey_of`
+/// it; transparency is dropped and 16 bits become 8. What it is is told by its first bytes. `name` stands for the file
+/// in messages. Throws ArgumentError if channels is neither, FileError if the bytes are no image that can be decoded or
+/// it has more than kMostPixels pixels.
 inline Image decode(std::span<const std::byte> bytes, Index channels, const std::string& name) {
   if (channels != 1 && channels != 3) {
     throw ArgumentError("image: channels is " + std::to_string(channels) + ", expected 1 or 3");

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,7 +15,8 @@
 namespace lion::image {
 
 /// The files root/CLASS/….{png,jpg,jpeg,ppm,pgm} (either case, at any depth, links followed), as torchvision's
-/// ImageFolder finds them: classes are the sorted names of root's directories, samples are sorted by class and path.
+/// ImageFolder finds them: classes are the sorted names of root's directories, samples are sorted by class, then by the
+/// text of the path of their directory, then by name.
 /// Files elsewhere or with other endings are passed over. Images are decoded when they are asked for, by any number of
 /// threads. Link lion::image.
 class ImageFolder {
@@ -47,7 +49,8 @@ class ImageFolder {
         throw FileError("image folder: " + directory.string() +
                         " has no images, expected files that end in .png, .jpg, .jpeg, .ppm or .pgm");
       }
-      std::sort(paths_.begin() + static_cast<std::ptrdiff_t>(first), paths_.end());
+      std::sort(paths_.begin() + static_cast<std::ptrdiff_t>(first), paths_.end(),
+                [](const fs::path& a, const fs::path& b) { return place_of(a) < place_of(b); });
       labels_.resize(paths_.size(), static_cast<Index>(names_.size()));
       names_.push_back(directory.filename().string());
     }
@@ -68,6 +71,15 @@ class ImageFolder {
     for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     constexpr std::array<const char*, 5> kEndings{".png", ".jpg", ".jpeg", ".ppm", ".pgm"};
     return std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end();
+  }
+
+  using Text = std::basic_string_view<std::filesystem::path::value_type>;
+
+  /// The directory and the name in it.
+  static std::pair<Text, Text> place_of(const std::filesystem::path& path) {
+    const Text text = path.native();
+    const std::size_t end = text.rfind(std::filesystem::path::preferred_separator);
+    return {text.substr(0, end), text.substr(end + 1)};
   }
 
   template <class Iterator, class F>

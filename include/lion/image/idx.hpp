@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -39,19 +40,22 @@ View<const std::uint8_t, Rank> parse_idx(std::span<const std::byte> bytes, const
   }
   Shape<Rank> shape{};
   const std::uint64_t held = bytes.size() - kHeader;
+  // With 1 for each 0, since the strides of an empty array must be numbers too.
+  constexpr std::uint64_t kMost = std::numeric_limits<Index>::max();
   std::uint64_t size = 1;
-  bool fits = true;
+  bool empty = false;
   for (std::size_t r = 0; r < Rank; ++r) {
     shape[r] = static_cast<Index>(word(4 + 4 * r));
-    if (shape[r] == 0) size = 0;
+    empty = empty || shape[r] == 0;
   }
-  for (std::size_t r = 0; r < Rank && size > 0 && fits; ++r) {
-    size *= static_cast<std::uint64_t>(shape[r]);  // both are below 2^32 here
-    fits = size <= held;
+  for (const Index extent : shape) {
+    const std::uint64_t factor = extent == 0 ? 1 : static_cast<std::uint64_t>(extent);
+    if (size > kMost / factor) fail("has shape " + to_string(shape) + ", which no memory holds");
+    size *= factor;
   }
-  if (!fits || size != held) {
+  if (empty) size = 0;
+  if (size != held)
     fail("has shape " + to_string(shape) + ", but " + std::to_string(held) + " bytes follow its header");
-  }
   return View<const std::uint8_t, Rank>(reinterpret_cast<const std::uint8_t*>(bytes.data() + kHeader), shape);
 }
 

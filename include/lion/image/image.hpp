@@ -14,6 +14,22 @@ using Image = Tensor<std::uint8_t, 3>;
 using Pixels = View<std::uint8_t, 3>;
 using ConstPixels = View<const std::uint8_t, 3>;
 
+/// More pixels than this in one image are taken for a mistake or an attack (Pillow's limit).
+inline constexpr Index kMostPixels = 178956970;
+
+/// Throws Failure unless an image of this size may be made. `what` begins the message, as in "image: cat.png".
+template <class Failure>
+void require_image_size(const std::string& what, Index height, Index width) {
+  if (height >= 1 && width >= 1 && height <= kMostPixels / width) return;
+  throw Failure(what + " has " + std::to_string(height) + " x " + std::to_string(width) +
+                " pixels, expected at least 1 and at most " + std::to_string(kMostPixels));
+}
+
+/// The grey of a colour as ITU-R 601-2 weighs it, to the last bit as Pillow's convert("L") has it.
+inline std::uint8_t grey_of(std::uint32_t red, std::uint32_t green, std::uint32_t blue) {
+  return static_cast<std::uint8_t>((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
+}
+
 /// Throws ArgumentError unless the view has at least one pixel and the pixels of a row lie side by side (an Image has
 /// them so, and so has a `crop` of one).
 template <class T>

@@ -8,21 +8,12 @@
 
 namespace lion::image {
 
-/// More pixels than this in one image are taken for a mistake or an attack (Pillow's limit).
-inline constexpr Index kMostPixels = 178956970;
-
-/// Grey or red, green and blue of one pixel as `channels` channels: grey is repeated, colour is weighed into grey as
-/// ITU-R 601-2 has it (Pillow's convert("L")).
-inline std::uint8_t grey_of(std::uint32_t red, std::uint32_t green, std::uint32_t blue) {
-  return static_cast<std::uint8_t>((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
-}
-
 inline bool is_pnm(std::span<const std::byte> bytes) {
   return bytes.size() >= 2 && bytes[0] == std::byte{'P'} && (bytes[1] == std::byte{'5'} || bytes[1] == std::byte{'6'});
 }
 
-/// The image as 1 (grey) or 3 (colour) channels, whichever it is stored as; a largest value other than 255 is scaled to
-/// it. `name` stands for the file in messages. Throws FileError.
+/// The image as 1 (grey) or 3 (colour) channels, whichever it is stored as: grey is repeated, colour becomes `grey_of`
+/// it. A largest value other than 255 is scaled to it. `name` stands for the file in messages. Throws FileError.
 inline Image decode_pnm(std::span<const std::byte> bytes, Index channels, const std::string& name) {
   const auto fail = [&](const std::string& what) { throw FileError("image: " + name + " " + what); };
   if (!is_pnm(bytes)) fail("does not begin with P5 or P6");
@@ -49,10 +40,7 @@ inline Image decode_pnm(std::span<const std::byte> bytes, Index channels, const 
     return value;
   };
   const Index width = number("width"), height = number("height"), largest = number("largest value");
-  if (height > kMostPixels / width) {
-    fail("has " + std::to_string(height) + " x " + std::to_string(width) + " pixels, expected at most " +
-         std::to_string(kMostPixels));
-  }
+  require_image_size<FileError>("image: " + name, height, width);
   if (largest > 65535) fail("has the largest value " + std::to_string(largest) + ", expected at most 65535");
   ++at;  // one white space ends the header
   const Index sample = largest > 255 ? 2 : 1;

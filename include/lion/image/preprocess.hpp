@@ -81,7 +81,9 @@ struct Preprocessing {
     check(in.extent(2));
     const Index side = out.extent(1);
     require_shape<3>("preprocess", "out", out.shape(), {in.extent(2), side, side}, ", a square");
-    const Image resized = resize_short(in, static_cast<Index>(std::floor(static_cast<double>(side) / crop)));
+    // A crop near 0 asks for a side that no Index holds; resize_short refuses far shorter ones.
+    const double before = (std::min)(std::floor(static_cast<double>(side) / crop), static_cast<double>(kMostPixels));
+    const Image resized = resize_short(in, static_cast<Index>(before));
     normalise(centre_crop(resized, side), normalisation, out);
   }
 };

@@ -85,11 +85,16 @@ inline void resize(const ConstPixels& in, const Pixels& out) {
 }
 
 /// The image with its short side `size` long and the long side in proportion, rounded down (torchvision's Resize).
+/// Throws ArgumentError if that has more than kMostPixels pixels.
 inline Image resize_short(const ConstPixels& in, Index size) {
   require_pixels("resize_short", "in", in);
   if (size < 1) throw ArgumentError("resize_short: size is " + std::to_string(size) + ", expected at least 1");
+  constexpr const char* kResult = "resize_short: the result";
+  require_image_size<ArgumentError>(kResult, size, size);  // at least; so the products below do not overflow
   const Index low = (std::min)(in.extent(0), in.extent(1));
-  Image out({size * in.extent(0) / low, size * in.extent(1) / low, in.extent(2)});
+  const Index height = size * in.extent(0) / low, width = size * in.extent(1) / low;
+  require_image_size<ArgumentError>(kResult, height, width);
+  Image out({height, width, in.extent(2)});
   resize(in, out.view());
   return out;
 }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lion/core/atomic_file.hpp"
 #include "lion/io/checksum.hpp"
 #include "lion/io/model.hpp"
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "lion/core/atomic_file.hpp"
 #include "lion/core/tensor.hpp"
-#include "lion/io/atomic_file.hpp"
 #include "lion/io/convert.hpp"
 #include "lion/io/safetensors_parser.hpp"
 

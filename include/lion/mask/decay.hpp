@@ -15,10 +15,14 @@ struct Decay {
   struct Parameters {
     View<const A, 1> log_lambda;  ///< [H], each in [-∞, 0]
 
-    A log_decay(Index h) const { return log_lambda(h); }
+    LION_HOST_DEVICE A log_decay(Index h) const { return log_lambda(h); }
+
+    void check_shapes(const AttentionDims& dims) const {
+      require_shape<1>("attention", "log_lambda", log_lambda.shape(), {dims.H}, " to match v");
+    }
 
     void check(const AttentionDims& dims) const {
-      require_shape<1>("attention", "log_lambda", log_lambda.shape(), {dims.H}, " to match v");
+      check_shapes(dims);
       for (Index h = 0; h < dims.H; ++h) require_log_decay<1>(log_lambda(h), "log_lambda", {h});
     }
   };

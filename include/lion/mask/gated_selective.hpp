@@ -18,12 +18,16 @@ struct GatedSelective {
     View<const A, 3> log_lambda;  ///< [B,H,L] in token order, each in [-∞, 0]
     View<const A, 3> gates;       ///< [B,H,L] in token order
 
-    A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
-    A gate(Index b, Index h, Index t) const { return gates(b, h, t); }
+    LION_HOST_DEVICE A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
+    LION_HOST_DEVICE A gate(Index b, Index h, Index t) const { return gates(b, h, t); }
 
-    void check(const AttentionDims& dims) const {
+    void check_shapes(const AttentionDims& dims) const {
       require_shape<3>("attention", "log_lambda", log_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
       require_shape<3>("attention", "gates", gates.shape(), {dims.B, dims.H, dims.L}, " to match v");
+    }
+
+    void check(const AttentionDims& dims) const {
+      check_shapes(dims);
       for (Index b = 0; b < dims.B; ++b) {
         for (Index h = 0; h < dims.H; ++h) {
           for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});

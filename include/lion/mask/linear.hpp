@@ -13,6 +13,7 @@ struct Linear {
 
   template <class A>
   struct Parameters {
+    void check_shapes(const AttentionDims&) const {}
     void check(const AttentionDims&) const {}
   };
 

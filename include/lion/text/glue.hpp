@@ -13,15 +13,15 @@
 #include <utility>
 #include <vector>
 
+#include "lion/core/glue_task.hpp"
 #include "lion/core/line_reader.hpp"
 #include "lion/core/message.hpp"
-#include "lion/train/glue.hpp"
 
 namespace lion::text {
 
 struct GlueExample {
-  std::string first, second;  ///< second: empty where the task has one sentence
-  Index label = -1;           ///< class, numbered as train::GlueTaskInfo::labels; -1: none
+  std::string first, second;                                ///< second: empty where the task has one sentence
+  Index label = -1;                                         ///< class, numbered as GlueTaskInfo::labels; -1: none
   double score = std::numeric_limits<double>::quiet_NaN();  ///< of STS-B, in [0, 5]; NaN: none
 };
 
@@ -44,8 +44,8 @@ struct GlueColumns {
   std::string_view first, second, label;
 };
 
-inline GlueColumns glue_columns(train::GlueTask task) {
-  using enum train::GlueTask;
+inline GlueColumns glue_columns(GlueTask task) {
+  using enum GlueTask;
   switch (task) {
     case kCola:
     case kSst2:
@@ -79,8 +79,8 @@ inline void split_columns(std::string_view line, std::vector<std::string_view>& 
 
 class GlueReader {
  public:
-  GlueReader(LineReader lines, train::GlueTask task, const GlueOptions& options)
-      : lines_(std::move(lines)), task_(train::glue_task(task)), names_(glue_columns(task)), options_(options) {}
+  GlueReader(LineReader lines, GlueTask task, const GlueOptions& options)
+      : lines_(std::move(lines)), task_(glue_task(task)), names_(glue_columns(task)), options_(options) {}
 
   GlueData read() {
     GlueData data;
@@ -113,7 +113,7 @@ class GlueReader {
   bool read_header() {
     count_ = columns_.size();
     const auto first = find(names_.first);
-    if (task_.task == train::GlueTask::kCola && !first) {
+    if (task_.task == GlueTask::kCola && !first) {
       // No header in CoLA's labelled files: source, label, the authors' mark, sentence.
       count_ = 4;
       label_ = 1;
@@ -159,7 +159,7 @@ class GlueReader {
   }
 
   LineReader lines_;
-  const train::GlueTaskInfo& task_;
+  const GlueTaskInfo& task_;
   GlueColumns names_;
   GlueOptions options_;
   std::vector<std::string_view> columns_;
@@ -172,13 +172,12 @@ class GlueReader {
 /// Reads a file of a task as GLUE publishes it: columns separated by tabs, no quoting, so a quotation mark is one;
 /// found by the names in the first line (CoLA's labelled files have none: source, label, mark, sentence). Without a
 /// column of labels it is a test file. Throws FileError that names the file, the line and the column.
-inline GlueData load_glue(train::GlueTask task, const std::filesystem::path& path, const GlueOptions& options = {}) {
+inline GlueData load_glue(GlueTask task, const std::filesystem::path& path, const GlueOptions& options = {}) {
   return detail::GlueReader(LineReader("glue", path), task, options).read();
 }
 
 /// The same from a stream, which `name` stands for in messages.
-inline GlueData read_glue(train::GlueTask task, std::istream& stream, std::string name,
-                          const GlueOptions& options = {}) {
+inline GlueData read_glue(GlueTask task, std::istream& stream, std::string name, const GlueOptions& options = {}) {
   return detail::GlueReader(LineReader("glue", stream, std::move(name)), task, options).read();
 }
 

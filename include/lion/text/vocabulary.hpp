@@ -3,7 +3,6 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <istream>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "lion/core/atomic_file.hpp"
 #include "lion/core/error.hpp"
 #include "lion/core/line_reader.hpp"
 #include "lion/core/message.hpp"
@@ -66,17 +66,19 @@ class Vocabulary {
     return read(LineReader("vocabulary", stream, std::move(name)), std::move(special));
   }
 
-  /// Writes a vocab.txt. Throws ArgumentError if a token holds a line's end, FileError if the file cannot be written.
+  /// Writes a vocab.txt through AtomicFile. Throws ArgumentError if a token holds a line's end, FileError if the file
+  /// cannot be written.
   void save(const std::filesystem::path& path) const {
     for (const std::string& token : tokens_) {
       if (token.find('\n') != std::string::npos || token.back() == '\r') {
         throw ArgumentError("vocabulary: token " + in_quotes(token) + " does not fit on a line of a file");
       }
     }
-    std::ofstream file(path, std::ios::binary);
-    for (const std::string& token : tokens_) file << token << '\n';
-    file.close();
-    if (!file) throw FileError("vocabulary: cannot write " + path.string());
+    std::string lines;
+    for (const std::string& token : tokens_) lines += token + '\n';
+    AtomicFile file(path);
+    file.write(lines);
+    file.commit();
   }
 
   Index size() const { return static_cast<Index>(tokens_.size()); }

@@ -111,7 +111,8 @@ class ImageBatches {
   }
 
  private:
-  static constexpr std::uint64_t kSample = 0x5a, kMixup = 0x5b;  // streams of the seed that nothing else draws from
+  // Streams of the seed, apart from those of Batches and RepeatedBatches, which may have the same one.
+  static constexpr std::uint64_t kSample = kOtherStreams, kMixup = kOtherStreams + 1;
 
   const Data* data_;
   std::mutex turn_;

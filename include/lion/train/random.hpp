@@ -12,6 +12,10 @@
 
 namespace lion::train {
 
+/// Streams are numbered by epochs and steps, which are below this; from here on they are for other uses of a run's
+/// seed.
+inline constexpr std::uint64_t kOtherStreams = std::uint64_t{1} << 63;
+
 /// Draws in a row from nn::PlacedRandom: the i-th is a function of seed, stream and i alone, so that the state to save
 /// is the number of draws. Not for cryptography.
 class Random {

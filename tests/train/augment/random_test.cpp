@@ -179,6 +179,26 @@ TEST_CASE("symmetric Beta has the variance 1/(8 alpha + 4) about a half") {
   }
 }
 
+TEST_CASE("symmetric Beta of a tiny alpha is a coin, of a huge one a half") {
+  Random random(8);
+  for (double alpha : {1e-4, 1e-300, std::numeric_limits<double>::denorm_min()}) {
+    INFO(alpha);
+    constexpr int n = 4000;
+    int ones = 0, between = 0;
+    for (int i = 0; i < n; ++i) {
+      const double x = symmetric_beta(alpha, random);
+      REQUIRE((x >= 0 && x <= 1));
+      ones += x > 0.5;
+      between += x > 1e-3 && x < 1 - 1e-3;
+    }
+    REQUIRE(std::abs(ones - n / 2) < 160);  // five standard deviations
+    REQUIRE(between <= 20);                 // of 1e-4 there are 1e-4·log(1e3)·n ≈ 3
+  }
+  for (double alpha : {1e12, std::numeric_limits<double>::max()}) {
+    REQUIRE(symmetric_beta(alpha, random) == Approx(0.5).margin(1e-4));
+  }
+}
+
 TEST_CASE("mixup is the weighted sum with the reversed batch, in images and targets") {
   const std::vector<Index> labels{2, 0, 1, 2};
   for (std::uint64_t seed = 0; seed < 40; ++seed) {

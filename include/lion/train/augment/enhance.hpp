@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "lion/image/pnm.hpp"
+#include "lion/image/image.hpp"
 #include "lion/train/augment/point.hpp"
 
 namespace lion::train::augment {

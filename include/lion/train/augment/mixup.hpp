@@ -29,8 +29,9 @@ inline double gamma(double shape, Random& random) {
 
 /// Beta(alpha, alpha) distributed; alpha > 0.
 inline double symmetric_beta(double alpha, Random& random) {
-  const double a = gamma(alpha, random), b = gamma(alpha, random);
-  return a + b > 0 ? a / (a + b) : 0.5;
+  const double a = gamma(alpha, random) / 2, b = gamma(alpha, random) / 2;  // halves, whose sum is finite
+  if (a + b > 0) return a / (a + b);
+  return static_cast<double>(random.below(2));  // both have underflowed: alpha is so small that it is a coin
 }
 
 struct MixupOptions {

@@ -20,7 +20,7 @@
 
 #include "lion/core/error.hpp"
 
-namespace lion::io {
+namespace lion {
 
 /// Writes to a temporary file beside the target and renames it over the target in `commit`, after its bytes are on
 /// disk: at no moment does a reader find half a file. Without a commit the temporary file is removed and the target is
@@ -112,4 +112,4 @@ inline void remove_abandoned_files(const std::filesystem::path& path) {
   }
 }
 
-}  // namespace lion::io
+}  // namespace lion

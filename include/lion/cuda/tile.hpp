@@ -1,0 +1,72 @@
+#pragma once
+/// Tiles in shared memory, and how rows of tokens get there.
+
+#include "lion/cuda/head.hpp"
+#include "lion/cuda/strip.hpp"
+
+namespace lion::cuda {
+
+/// Tokens in a tile: a strip for each warp that works on its rows.
+template <class T>
+inline constexpr int kTileRows = sizeof(T) == 8 ? 32 : 64;
+
+/// Columns of v' = [v, 1] (math.md §1): the column of ones makes the denominators, seven of zeros fill its eight.
+template <int width, bool divides>
+inline constexpr int kValueColumns = divides ? width + 8 : width;
+
+/// Hands out pieces of a block's shared memory, 16 bytes apart; without memory it only counts.
+class SharedArena {
+ public:
+  SharedArena() = default;
+  LION_DEVICE explicit SharedArena(std::byte* data) : data_(data) {}
+
+  template <class X>
+  LION_HOST_DEVICE X* take(int n) {
+    const int begin = used_;
+    used_ += (n * static_cast<int>(sizeof(X)) + 15) / 16 * 16;
+    return data_ ? reinterpret_cast<X*>(data_ + begin) : nullptr;
+  }
+  LION_HOST_DEVICE std::size_t used() const { return static_cast<std::size_t>(used_); }
+
+ private:
+  std::byte* data_ = nullptr;
+  int used_ = 0;
+};
+
+/// Rows of the tokens of a stretch → to [kTileRows, width + skew], zero beyond the rows' own width, beyond the stretch,
+/// and where `factor(i)` is 0, whatever lies there; else times factor(i). They have arrived after dev.wait() and a
+/// barrier.
+template <int width, class Dev, class T, class RowOf, class Factor>
+LION_DEVICE void load_rows(const Dev& dev, const Tokens<const T>& tokens, Index size, RowOf&& row_of, Factor&& factor,
+                           int stride, T* to) {
+  using A = accumulator_t<T>;
+  constexpr int kVector = 16 / static_cast<int>(sizeof(T)), kVectors = width / kVector;
+  for (int i = dev.thread(); i < kTileRows<T> * kVectors; i += dev.threads()) {
+    const int row = i / kVectors, column = i % kVectors * kVector;
+    const A by = row < size ? factor(row) : A(0);
+    const T* from = by == A(0) ? tokens.data : row_of(row) + column;
+    T* at = to + row * stride + column;
+    const bool whole = column + kVector <= tokens.width;
+    if (tokens.aligned && (by == A(0) || (by == A(1) && whole))) {
+      dev.copy_async(at, from, by != A(0));
+    } else {
+      LION_UNROLL
+      for (int e = 0; e < kVector; ++e) {
+        at[e] = Dev::template narrow<T>(by != A(0) && column + e < tokens.width ? by * Dev::widen(from[e]) : A(0));
+      }
+    }
+  }
+  dev.commit();
+}
+
+/// The columns of v' after v: 1 for tokens that are not padding, then zeros.
+template <int width, class Dev, class T, class Seen>
+LION_DEVICE void fill_ones(const Dev& dev, Index size, Seen&& seen, int stride, T* to) {
+  using A = accumulator_t<T>;
+  for (int i = dev.thread(); i < kTileRows<T> * 8; i += dev.threads()) {
+    const int row = i / 8, column = i % 8;
+    to[row * stride + width + column] = Dev::template narrow<T>(A(column == 0 && row < size && seen(row) ? 1 : 0));
+  }
+}
+
+}  // namespace lion::cuda

@@ -1,0 +1,51 @@
+#include "support/attention_emulated.hpp"
+#include "support/require_error.hpp"
+
+namespace {
+
+using namespace lion;
+using namespace lion::test;
+using Op = cuda::Operator<mask::Selective, form::Chunk, normalise::RowSum, direction::Both>;
+
+/// Shapes alone: a refused call reads no tensor.
+struct Call {
+  Shape<4> q{1, 2, 5, 4}, v{1, 2, 5, 3};
+  Shape<3> log_lambda{1, 2, 5};
+  std::vector<Index> order;
+  Op op;
+  std::size_t given = 1 << 20;
+
+  void run() const {
+    const View<const float, 4> queries(nullptr, q), values(nullptr, v);
+    const OrderedMask<mask::Selective, float> mask{{{nullptr, log_lambda}}, order};
+    std::vector<std::byte> bytes(given);
+    Workspace workspace(bytes.data(), given);
+    op.forward<float>(simt::Emulated{}, {queries, queries, values}, {&mask, 1}, {View<float, 4>(nullptr, v)},
+                      workspace);
+  }
+  void refused(const std::string& message) const {
+    require_error<ArgumentError>([&] { run(); }, message);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the door of the kernels says what is wrong before anything is started") {
+  Call{.q = {1, 2, 5, 129}}.refused("attention: q has width 129, expected at most 128 with backend::Cuda");
+  Call{.v = {1, 2, 5, 200}}.refused("attention: v has width 200, expected at most 128 with backend::Cuda");
+  Call{.q = {32768, 1, 5, 4}, .v = {32768, 1, 5, 3}, .log_lambda = {32768, 1, 5}}.refused(
+      "attention: v has shape [32768,1,5,3], expected at most 65535 heads and 32767 batch entries");
+  Call{.v = {1, 2, 6, 3}}.refused("attention: v has shape [1,2,6,3], expected [1,*,5,*] to match k");
+  Call{.log_lambda = {1, 2, 4}}.refused("attention: log_lambda has shape [1,2,4], expected [1,2,5] to match v");
+  Call{.order = {0, 1, 2}}.refused("attention: order has 3 entries, expected 5");
+  Call{.op = {form::Chunk{0}}}.refused("attention: form::Chunk has size 0, expected at least 1");
+  Call{.given = 10}.refused("workspace: 10 bytes given, expected at least 64");
+  require_error<ArgumentError>(
+      [] {
+        Workspace own;
+        const View<const float, 4> q(nullptr, {1, 1, 5, 4});
+        const OrderedMask<mask::Selective, float> mask{{{nullptr, {1, 1, 5}}}};
+        Op{}.forward<float>(simt::Emulated{}, {q, q, q}, {&mask, 1}, {View<float, 4>(nullptr, q.shape())}, own);
+      },
+      "attention: workspace has memory of its own, expected one over the device's memory");
+}

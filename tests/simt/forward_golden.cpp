@@ -1,0 +1,40 @@
+#include "attention/golden.hpp"
+#include "support/attention_emulated.hpp"
+
+namespace {
+
+using namespace lion;
+using namespace lion::test;
+
+template <class M, class N>
+void require_forms(const Golden& g) {
+  const auto one = [&](auto form) {
+    INFO(decltype(form)::name);
+    const Answer got = run_emulated<double>(operator_for<M, N, direction::Both>(g.problem, form), g.problem);
+    CHECK(relative_error(got.y, g.answer.y) <= limits<double>().outputs);
+  };
+  one(form::Full{});
+  one(form::Chunk{32});
+  one(form::Rnn{});
+  one(form::Auto{});
+}
+
+template <class M>
+void require_goldens_of_kernels() {
+  int seen = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(LION_GOLDEN_DIR)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("op-" + std::string(M::name))) continue;
+    INFO(name);
+    ++seen;
+    const Golden g = read_golden(entry.path());
+    g.problem.normalise ? require_forms<M, normalise::RowSum>(g) : require_forms<M, normalise::None>(g);
+  }
+  REQUIRE(seen > 0);
+}
+
+}  // namespace
+
+TEST_CASE("goldens of the linear mask, kernels emulated") { require_goldens_of_kernels<mask::Linear>(); }
+TEST_CASE("goldens of the decay mask, kernels emulated") { require_goldens_of_kernels<mask::Decay>(); }
+TEST_CASE("goldens of the selective mask, kernels emulated") { require_goldens_of_kernels<mask::Selective>(); }

@@ -1,0 +1,23 @@
+#include "simt/forward.hpp"
+
+using namespace lion;
+
+TEST_CASE("forward kernels on tensor cores, bfloat16, emulated") {
+  test::require_forward<bfloat16, mask::Decay, normalise::RowSum, direction::Both>(1);
+}
+
+TEST_CASE("forward kernels on tensor cores, half, with a gate of the user's own, emulated") {
+  test::require_forward<half, test::Gated, normalise::None, direction::Backward>(2);
+}
+
+// Sums of 300 products of up to 2^13 are beyond half's 65504: states in half carry a power of two beside them.
+TEST_CASE("states of half beyond half's range, emulated") {
+  test::Random random(3);
+  test::Problem p = random_problem(random, {1, 1, 1, 300, 32, 32}, mask::DecayKind::none, false, {});
+  for (double& x : p.k) x *= 100;
+  for (double& x : p.v) x *= 100;
+  for (double& x : p.q) x *= 0.001;
+  p = test::rounded<half>(p);
+  const auto op = test::operator_for<mask::Linear, normalise::RowSum, direction::Both>(p, form::Chunk{64});
+  REQUIRE(relative_error(run_emulated<half>(op, p).y, dense_answer(p).y) <= test::limits<half>().outputs);
+}
