@@ -95,8 +95,8 @@ class Fiber {
     jump(self.outside_);
   }
 
-  /// The sanitizer would take it for the end of all frames of this stack.
-  [[noreturn, gnu::noinline, gnu::no_sanitize_address]] static void jump(void** to) { __builtin_longjmp(to, 1); }
+  /// Not [[noreturn]]: the sanitizer would take it for the end of all frames of this stack.
+  [[gnu::noinline, gnu::no_sanitize_address]] static void jump(void** to) { __builtin_longjmp(to, 1); }
 
   static void leave([[maybe_unused]] void** fake, [[maybe_unused]] const void* to, [[maybe_unused]] std::size_t size) {
 #if defined(LION_SIMT_ADDRESS_SANITIZER)
