@@ -108,13 +108,15 @@ class BackwardCall {
     const Index sequences = sequence_count(in_), D = dims_.D;
     const Index g = group / sequences % dims_.Hk, b = group / (dims_.Hk * sequences);
     const Stretch sequence = sequence_of(in_, group % sequences);
-    for (const auto& [from, to] : {std::pair(shared.dq, out.dq), std::pair(shared.dk, out.dk)}) {
+    const auto sum = [&](A* from, const View<T, 4>& to) {
       A* parts = from + (b * dims_.Hk + g) * parts_ * dims_.L * D;
       for (Index t = sequence.first; t < sequence.end(); ++t) {
         for (Index part = 1; part < parts_; ++part) add_row(parts + (part * dims_.L + t) * D, D, A(1), parts + t * D);
         store_row(parts + t * D, D, to.at(b, g, t));
       }
-    }
+    };
+    sum(shared.dq, out.dq);
+    sum(shared.dk, out.dk);
   }
 
   void sum_per_head(Masks masks, Gradients mask_gradients, const double* per_head) const

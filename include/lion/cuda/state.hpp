@@ -26,8 +26,9 @@ template <class T, class M, class N, int W>
 struct StateKernel {
   using A = accumulator_t<T>;
   static constexpr int kColumns = kValueColumns<W, N::divides>;
-  static constexpr int kThreads = 2 * W;            // a warp for every 16 rows
-  static constexpr int kBlocks = W == 128 || sizeof(T) == 8 ? 1 : 0;  // left alone, the compiler saves registers until it spills
+  static constexpr int kThreads = 2 * W;  // a warp for every 16 rows
+  static constexpr int kBlocks =
+      kTensor<T> && W < 128 ? 0 : 1;  // left alone, the compiler saves registers until it spills
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
   using State = Strip<A, kColumns>;
