@@ -157,7 +157,7 @@ int main(int argc, char** argv) {
   const std::string group = "The model, where neither metadata nor tensors say or are to be overruled";
   for (const char* key : {"vocab_size", "hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size",
                           "max_position_embeddings", "type_vocab_size", "mask_type", "position_embedding",
-                          "layer_norm_after", "layer_norm_eps"}) {
+                          "layer_norm_after", "layer_norm_eps", "d_state", "head_dim"}) {
     std::string flag = std::string("--") + key;
     std::replace(flag.begin(), flag.end(), '_', '-');
     app.add_option(flag, options.config[key])->group(group);

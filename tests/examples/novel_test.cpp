@@ -23,9 +23,19 @@ std::string row(const std::string& text, const std::string& name) {
   return text.substr(at + 1, text.find('\n', at + 1) - at - 1);
 }
 
-Ran run_quick(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "--quick");
-  return run_program(kProgram, arguments, kScratch);
+/// Of quick runs: so many that one is killed long before its end.
+constexpr int kSteps = 240;
+
+std::vector<std::string> quick(std::vector<std::string> more) {
+  more.insert(more.begin(), {"--quick", "--steps", std::to_string(kSteps)});
+  return more;
+}
+
+Ran run_quick(const std::vector<std::string>& arguments) { return run_program(kProgram, quick(arguments), kScratch); }
+
+/// The steps that a checkpoint has behind it.
+int steps_of(const std::string& path) {
+  return std::stoi(lion::io::SafetensorsFile::open(path).metadata("optimiser.steps").value());
 }
 
 }  // namespace
@@ -58,10 +68,17 @@ TEST_CASE("novel trains four models, keeps them, fills in words, and goes on whe
   REQUIRE(ran.out.find(filled.out) != std::string::npos);
 
   // Killed once the last model has saved for the first time; what goes on from there ends in the same bytes.
-  const std::string program = shell_word(kProgram) + " --quick --threads 1 --save " + killed;
+  std::string program = shell_word(kProgram);
+  for (const std::string& argument : quick({"--threads", "1", "--save", killed})) program += " " + shell_word(argument);
   REQUIRE(std::system((program + " >" + kScratch + ".killed 2>&1 & p=$!; while kill -0 $p 2>/dev/null && [ ! -e " +
                        killed + "/bert.safetensors ]; do sleep 0.02; done; kill -9 $p 2>/dev/null; wait $p; true")
                           .c_str()) == 0);
+  for (const std::string& name : kFiles) {
+    INFO(name);
+    REQUIRE(steps_of(killed + "/" + name) > 0);
+    REQUIRE(steps_of(killed + "/" + name) < kSteps);
+    REQUIRE(steps_of(straight + "/" + name) == kSteps);
+  }
   REQUIRE(run_quick({"--save", killed}).err ==
           "novel: --save is " + killed +
               ", which has lion-s.safetensors of another run: add --resume to go on with "

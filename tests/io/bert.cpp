@@ -118,11 +118,13 @@ TEST_CASE("a plain BERT checkpoint is read under every spelling") {
   require_read(bare);
 }
 
-TEST_CASE("checkpoints of LION say of themselves what model they are") {
-  for (const char* mask : {"linear", "decay", "selective"}) {
+TEST_CASE("checkpoints of LION and Hydra say of themselves what model they are") {
+  for (const char* mask : {"linear", "decay", "selective", "hydra"}) {
     INFO(mask);
     model::MaskedLanguageConfig config = small_model(mask);
     config.num_attention_heads = std::string(mask) == "linear" ? 1 : 4;
+    config.d_state = 5;
+    config.head_dim = 32;
     const model::MaskedLanguage<double> original(config);
     Checkpoint(original).open([&](const io::SafetensorsFile& file) {
       auto found = model::masked_language_config_from(io::bert_metadata(file));

@@ -54,7 +54,7 @@ class DecayedTile {
 };
 
 template <class A>
-void require_weights(const Walk& walk, cpu::Stretch s) {
+void require_weights(const Walk& walk, Stretch s) {
   DecayedTile<A> tile;
   auto& decay = tile.decay;
   decay.derive(walk, s);
@@ -88,11 +88,11 @@ void require_all() {
     const double kinds[] = {0.0, -0.001, -0.3, -1e-9, -30.0, -0.05, 0.0, -4.0, -0.7, -0.02};
     walk.log_lambda.push_back(kinds[(t * 7 + t / 10) % 10]);
   }
-  for (const cpu::Stretch s : {cpu::Stretch{0, 64}, {3, 1}, {10, 0}, {61, 64}, {100, 50}}) require_weights<A>(walk, s);
+  for (const Stretch s : {Stretch{0, 64}, {3, 1}, {10, 0}, {61, 64}, {100, 50}}) require_weights<A>(walk, s);
   for (const Index cut : {5, 6, 40}) walk.log_lambda[static_cast<std::size_t>(cut)] = -INFINITY;
-  for (const cpu::Stretch s : {cpu::Stretch{0, 64}, {5, 2}, {6, 1}, {20, 21}}) require_weights<A>(walk, s);
+  for (const Stretch s : {Stretch{0, 64}, {5, 2}, {6, 1}, {20, 21}}) require_weights<A>(walk, s);
   for (Index p = 0; p < 150; ++p) walk.order.push_back((p * 67 + 11) % 150);
-  for (const cpu::Stretch s : {cpu::Stretch{0, 64}, {90, 60}}) require_weights<A>(walk, s);
+  for (const Stretch s : {Stretch{0, 64}, {90, 60}}) require_weights<A>(walk, s);
   // All cuts: nothing but the diagonal.
   walk.log_lambda.assign(150, -INFINITY);
   require_weights<A>(walk, {0, 64});
@@ -109,7 +109,7 @@ TEST_CASE("a head's decay is derived again when the length changes") {
   cpu::TileDecay<double, DecayKind::per_head> decay(arena);
   decay.restart();
   const Walk walk{std::vector<double>(200, -0.25), {}};
-  for (const cpu::Stretch s : {cpu::Stretch{0, 64}, {64, 64}, {128, 3}, {0, 50}, {50, 64}, {64, 0}}) {
+  for (const Stretch s : {Stretch{0, 64}, {64, 64}, {128, 3}, {0, 50}, {50, 64}, {64, 0}}) {
     decay.derive(walk, s);
     CHECK(decay.total() == Approx(-0.25 * static_cast<double>(s.size)));
     const auto m = decay.tile();

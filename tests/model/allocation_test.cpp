@@ -16,8 +16,8 @@ TEST_CASE("inference allocates nothing once its scratch has the size, at any ima
       config.kind = mask;
     } else {
       config.mask_type = mask;
+      config.order = "s_curve";
     }
-    config.order = "s_curve";
     config.cls_tok = config.kind == "vim";
     config.distilled = config.mask_type == "softmax";
     model::Vision<double> vision(config);

@@ -76,14 +76,14 @@ TEST_CASE("wrong values are named") {
   refused("mlp_ratio", "nan", "mlp_ratio is nan, expected a number that gives a hidden width of at least 1");
 }
 
-TEST_CASE("state spaces have keys of their own, and Vim its class token and positions whatever is said") {
+TEST_CASE("state spaces have keys of their own, and Vim its class token and positions without a word") {
   Metadata metadata = small();
+  for (const char* key : {"num_heads", "mask_type", "order"}) metadata.erase(key);
   metadata["kind"] = "hydra";
   require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
                                "vision: d_state is missing from the metadata");
   metadata["d_state"] = "8";
   metadata["head_dim"] = "16";
-  metadata["num_heads"] = "5";  // of no concern
   const model::VisionConfig hydra = model::vision_config_from(metadata);
   REQUIRE(hydra.kind == "hydra");
   REQUIRE(hydra.d_state == 8);
@@ -100,16 +100,64 @@ TEST_CASE("state spaces have keys of their own, and Vim its class token and posi
                                "vision: head_dim is 9, expected a divisor of the inner width 48");
 
   metadata["kind"] = "vim";
-  metadata["pos_emb"] = "False";
-  model::VisionConfig vim = model::vision_config_from(metadata);
+  for (const char* key : {"pos_emb", "head_dim", "mlp_ratio"}) metadata.erase(key);
+  model::VisionConfig vim = model::vision_config_from(metadata);  // cls_tok is False
   REQUIRE(vim.pos_emb);
   REQUIRE(vim.cls_tok);
   REQUIRE(vim.middle());
+  const Metadata of_vim = model::to_metadata(vim);
+  REQUIRE_FALSE(of_vim.contains("mlp_ratio"));
+  REQUIRE(model::to_metadata(model::vision_config_from(of_vim)) == of_vim);
   vim.cls_tok = false;
   require_error<ArgumentError>([&] { vim.check(); }, "vision: cls_tok is False, expected True for vim");
   metadata["d_state"] = "0";
   require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
                                "vision: d_state is 0, expected at least 1");
+}
+
+TEST_CASE("what a file says that is of another kind of model is refused, unless it says that there is none") {
+  const auto sparse = [](const std::string& kind) {
+    Metadata metadata = small();
+    for (const char* key : {"num_heads", "mask_type", "order", "pos_emb", "mlp_ratio"}) metadata.erase(key);
+    metadata["kind"] = kind;
+    metadata["d_state"] = "8";
+    if (kind == "hydra") metadata["head_dim"] = "16";
+    return metadata;
+  };
+  const auto contradicts = [](Metadata metadata, const std::string& key, const std::string& value,
+                              const std::string& expected) {
+    INFO(metadata.at("kind") << ", " << key << " = " << value);
+    metadata[key] = value;
+    require_error<ArgumentError>([&] { model::vision_config_from(metadata); },
+                                 "vision: " + key + " is " + value + ", expected " + expected);
+  };
+  const auto foreign = [](Metadata metadata, const std::string& key, const std::string& value,
+                          const std::string& none) {
+    const std::string kind = metadata.at("kind");
+    INFO(kind << ", " << key << " = " << value);
+    metadata[key] = value;
+    require_error<ArgumentError>(
+        [&] { model::vision_config_from(metadata); },
+        "vision: " + key + " is '" + value + "', expected " + none + " or no such key for kind " + kind);
+    metadata[key] = none;
+    REQUIRE(model::vision_config_from(metadata).kind == kind);
+  };
+  for (const std::string kind : {"hydra", "vim"}) {
+    foreign(sparse(kind), "num_heads", "3", "0");
+    foreign(sparse(kind), "mask_type", "decay", kind);
+    Metadata curved = sparse(kind);
+    curved["order"] = "s_curve";
+    require_error<ArgumentError>([&] { model::vision_config_from(curved); },
+                                 "vision: order is 's_curve', expected row_major for " + kind);
+    curved["order"] = "row_major";
+    REQUIRE(model::vision_config_from(curved).orders() == 1);
+  }
+  foreign(sparse("vim"), "head_dim", "16", "0");
+  foreign(sparse("vim"), "mlp_ratio", "4.0", "0");
+  contradicts(sparse("vim"), "pos_emb", "False", "True for vim");
+  contradicts(sparse("vim"), "distilled", "True", "False for vim");
+  foreign(small(), "d_state", "8", "0");
+  foreign(small(), "head_dim", "16", "0");
 }
 
 TEST_CASE("a distilled model has two tokens before the patches and two classifiers") {

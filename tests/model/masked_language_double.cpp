@@ -1,5 +1,6 @@
 #include "attention/allocation_counter.hpp"
 #include "masked_language.hpp"
+#include "nn/differences.hpp"
 
 using namespace lion;
 
@@ -35,26 +36,12 @@ TEST_CASE("gradients with dropout are those of what was computed") {
     for (Index i = 0; i < weights.size(); ++i) weights.data()[i] = std::sin(static_cast<double>(3 * i + 1));
     const auto value = [&] {
       model.forward_train(text, rows, logits, {}, 21);
-      double sum = 0;
-      for (Index i = 0; i < logits.size(); ++i) sum += logits.data()[i] * weights.data()[i];
-      return sum;
+      return nn_test::inner(logits, weights);
     };
     value();
     model.zero_grad();
     model.backward(weights);
-    for (auto* p : model.parameters()) {
-      INFO(p->name);
-      for (Index i = 0; i < p->size(); i += p->size() / 4 + 1) {
-        INFO("entry " << i);
-        const double at = p->value(i), h = 1e-5;
-        p->value(i) = at + h;
-        const double above = value();
-        p->value(i) = at - h;
-        const double below = value();
-        p->value(i) = at;
-        REQUIRE(p->grad(i) == Approx((above - below) / (2 * h)).epsilon(1e-5).margin(1e-7));
-      }
-    }
+    nn_test::require_parameter_gradients(model, value);
   }
 }
 

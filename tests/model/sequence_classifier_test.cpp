@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "nn/differences.hpp"
 #include "support/catch.hpp"
 #include "support/require_error.hpp"
 
@@ -45,26 +46,12 @@ TEST_CASE("gradients of a sequence classifier, with dropout and segments, are th
     for (Index i = 0; i < 9; ++i) weights.data()[i] = std::cos(static_cast<double>(2 * i));
     const auto value = [&] {
       model.forward_train(texts.text(), logits, {}, 21);
-      double sum = 0;
-      for (Index i = 0; i < 9; ++i) sum += logits.data()[i] * weights.data()[i];
-      return sum;
+      return nn_test::inner(logits, weights);
     };
     value();
     model.zero_grad();
     model.backward(weights);
-    for (auto* p : model.parameters()) {
-      INFO(p->name);
-      for (Index i = 0; i < p->size(); i += p->size() / 6 + 1) {
-        INFO("entry " << i);
-        const double at = p->value(i), h = 1e-5;
-        p->value(i) = at + h;
-        const double above = value();
-        p->value(i) = at - h;
-        const double below = value();
-        p->value(i) = at;
-        REQUIRE(p->grad(i) == Approx((above - below) / (2 * h)).epsilon(1e-5).margin(1e-8));
-      }
-    }
+    nn_test::require_parameter_gradients(model, value);
   }
 }
 

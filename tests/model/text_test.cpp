@@ -81,6 +81,20 @@ TEST_CASE("Hydra has keys of its own") {
   REQUIRE(metadata.at("hidden_size") == "1024");
   REQUIRE_FALSE(metadata.contains("num_attention_heads"));
   REQUIRE(model::to_metadata(model::masked_language_config_from(metadata)) == metadata);
+  const auto contradicts = [&](const std::string& key, const std::string& value, const std::string& expected) {
+    Metadata other = metadata;
+    other[key] = value;
+    require_error<ArgumentError>([&] { model::masked_language_config_from(other); },
+                                 "masked_language: " + key + " is " + expected);
+  };
+  contradicts("position_embedding", "absolute", "'absolute', expected none for hydra");
+  contradicts("layer_norm_after", "True", "True, expected False for hydra");
+  contradicts("intermediate_size", "4096", "'4096', expected 0 or no such key for mask_type hydra");
+  contradicts("num_attention_heads", "16", "'16', expected 0 or no such key for mask_type hydra");
+  metadata["intermediate_size"] = "0";
+  REQUIRE(model::masked_language_config_from(metadata).d_state == 64);
+  refused("d_state", "64", "d_state is '64', expected 0 or no such key for mask_type linear");
+  refused("head_dim", "64", "head_dim is '64', expected 0 or no such key for mask_type linear");
   metadata["head_dim"] = "48";
   require_error<ArgumentError>([&] { model::masked_language_config_from(metadata); },
                                "masked_language: head_dim is 48, expected a divisor of the inner width 2048");

@@ -18,6 +18,7 @@ model::VisionConfig small(const std::string& mask, const char* order = "s_curve"
     config.head_dim = 16;
   } else {
     config.mask_type = mask;
+    config.order = order;
   }
   config.image_size = 12;
   config.patch_size = 2;
@@ -25,7 +26,6 @@ model::VisionConfig small(const std::string& mask, const char* order = "s_curve"
   config.num_heads = 3;
   config.depth = 2;
   config.num_classes = 5;
-  config.order = order;
   return config;
 }
 

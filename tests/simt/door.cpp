@@ -11,8 +11,8 @@ using Op = cuda::Operator<mask::Selective, form::Chunk, normalise::RowSum, direc
 struct Call {
   Shape<4> q{1, 2, 5, 4}, v{1, 2, 5, 3};
   Shape<3> log_lambda{1, 2, 5};
-  std::vector<Index> order;
-  Op op;
+  std::vector<Index> order{};
+  Op op{};
   std::size_t given = 1 << 20;
 
   void run() const {

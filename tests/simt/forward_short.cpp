@@ -19,5 +19,5 @@ TEST_CASE("states of half beyond half's range, emulated") {
   for (double& x : p.q) x *= 0.001;
   p = test::rounded<half>(p);
   const auto op = test::operator_for<mask::Linear, normalise::RowSum, direction::Both>(p, form::Chunk{64});
-  REQUIRE(relative_error(run_emulated<half>(op, p).y, dense_answer(p).y) <= test::limits<half>().outputs);
+  REQUIRE(test::relative_error(run_emulated<half>(op, p).y, dense_answer(p).y) <= test::limits<half>().outputs);
 }

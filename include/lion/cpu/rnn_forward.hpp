@@ -1,6 +1,7 @@
 #pragma once
 /// The recurrent form: two sweeps, one token at a time (math.md §2). Rows are fetched a tile at a time.
 
+#include "lion/core/config.hpp"
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
 #include "lion/cpu/tile_decay.hpp"

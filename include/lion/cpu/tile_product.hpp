@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lion/core/config.hpp"
 #include "lion/cpu/vector.hpp"
 
 namespace lion::cpu {

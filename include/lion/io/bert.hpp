@@ -81,8 +81,8 @@ void load_bert_slots(const SafetensorsFile& file, const std::vector<TensorSlot<T
 }  // namespace detail
 
 /// The metadata of the text model that a file holds: what the file's own metadata and `given` (which comes first) do
-/// not say is taken from the tensors. LION-LIT is told from BERT by its norm after the attention; without decays the
-/// number of heads is that of heads 64 wide, as in every BERT.
+/// not say is taken from the tensors. LION-LIT is told from BERT by its norm after the attention, Hydra by its mixers;
+/// without decays the number of heads is that of heads 64 wide, as in every BERT.
 inline model::Metadata bert_metadata(const SafetensorsFile& file, model::Metadata given = {}) {
   model::Metadata metadata = std::move(given);
   metadata.insert(file.metadata().begin(), file.metadata().end());
@@ -100,17 +100,26 @@ inline model::Metadata bert_metadata(const SafetensorsFile& file, model::Metadat
   say("position_embedding", positions ? "absolute" : "none");
   say_extent("max_position_embeddings", positions, 0);
   say_extent("intermediate_size", find(layer + "0.intermediate.dense.weight"), 0);
+  const std::string mixer = layer + "0.layer.mixer.";
+  const TensorInfo *rates = find(mixer + "A_log"), *mixed = find(mixer + "conv1d.bias");  // [H], [I+4N]
+  const TensorInfo* normal = find(mixer + "norm.weight");                                 // [I]
   Index layers = 0;
-  while (find(layer + std::to_string(layers) + ".output.dense.weight")) ++layers;
+  while (find(layer + std::to_string(layers) + (rates ? ".layer.norm.weight" : ".output.dense.weight"))) ++layers;
   if (layers > 0) say("num_hidden_layers", std::to_string(layers));
   const std::string self = layer + "0.attention.self.";
   const TensorInfo *decay = find(self + "ai"), *selective = find(self + "Wa_i.weight");
   const bool normed = find(self + "layer_norm.weight") != nullptr;
-  say("mask_type", selective ? "selective" : decay ? "decay" : normed ? "linear" : "softmax");
+  say("mask_type", rates ? "hydra" : selective ? "selective" : decay ? "decay" : normed ? "linear" : "softmax");
   say("layer_norm_after", normed ? "True" : "False");
   say_extent("num_attention_heads", selective ? selective : decay, 0);
   say_extent("num_labels", find("classifier.weight"), 0);
-  if (words && words->shape.size() == 2 && words->shape[1] % 64 == 0) {
+  if (metadata.at("mask_type") == "hydra") {
+    const auto size = [](const TensorInfo* tensor) {
+      return tensor && tensor->shape.size() == 1 ? tensor->shape[0] : 0;
+    };
+    if (size(rates) > 0 && size(normal) > 0) say("head_dim", std::to_string(size(normal) / size(rates)));
+    if (size(mixed) > size(normal)) say("d_state", std::to_string((size(mixed) - size(normal)) / 4));
+  } else if (words && words->shape.size() == 2 && words->shape[1] % 64 == 0) {
     say("num_attention_heads", std::to_string(words->shape[1] / 64));
   }
   return metadata;

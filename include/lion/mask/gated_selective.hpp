@@ -1,7 +1,7 @@
 #pragma once
 /// One decay per token and head, and a gate on each key: the scan of a selective state space (math.md §9).
 
-#include "lion/mask/mask.hpp"
+#include "lion/mask/selective.hpp"
 
 namespace lion::mask {
 
@@ -25,14 +25,9 @@ struct GatedSelective {
       require_shape<3>("attention", "log_lambda", log_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
       require_shape<3>("attention", "gates", gates.shape(), {dims.B, dims.H, dims.L}, " to match v");
     }
-
     void check(const AttentionDims& dims) const {
       check_shapes(dims);
-      for (Index b = 0; b < dims.B; ++b) {
-        for (Index h = 0; h < dims.H; ++h) {
-          for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});
-        }
-      }
+      require_log_decays(log_lambda, dims);
     }
   };
 

@@ -24,6 +24,7 @@
 #include <string>
 #include <string_view>
 
+#include "lion/core/config.hpp"
 #include "lion/core/view.hpp"
 
 namespace lion {

@@ -5,6 +5,16 @@
 
 namespace lion::mask {
 
+/// Throws unless each entry of log_lambda [B,H,L] is in [-∞, 0].
+template <class A>
+void require_log_decays(const View<const A, 3>& log_lambda, const AttentionDims& dims) {
+  for (Index b = 0; b < dims.B; ++b) {
+    for (Index h = 0; h < dims.H; ++h) {
+      for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});
+    }
+  }
+}
+
 /// One λ per batch entry, head and token.
 struct Selective {
   static constexpr std::string_view name = "selective";
@@ -20,14 +30,9 @@ struct Selective {
     void check_shapes(const AttentionDims& dims) const {
       require_shape<3>("attention", "log_lambda", log_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");
     }
-
     void check(const AttentionDims& dims) const {
       check_shapes(dims);
-      for (Index b = 0; b < dims.B; ++b) {
-        for (Index h = 0; h < dims.H; ++h) {
-          for (Index t = 0; t < dims.L; ++t) require_log_decay<3>(log_lambda(b, h, t), "log_lambda", {b, h, t});
-        }
-      }
+      require_log_decays(log_lambda, dims);
     }
   };
 

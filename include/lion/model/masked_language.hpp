@@ -4,6 +4,7 @@
 #include "lion/model/initial.hpp"
 #include "lion/model/text_encoder.hpp"
 #include "lion/model/weights.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/prediction_head.hpp"
 #include "lion/nn/scratch.hpp"
 
@@ -119,7 +120,7 @@ class MaskedLanguage : public Weights<S, MaskedLanguage<S>> {
 
     Layout(const MaskedLanguage& model, Index rows, Arena& arena) {
       const Index width = model.config_.hidden_size;
-      hidden = {arena.take<S>(rows * width), {rows, width}};
+      hidden = nn::take_matrix<S>(arena, rows, width);
       transformed = arena.take<S>(nn::PredictionHead<S>::block(rows) * width);
     }
   };

@@ -9,11 +9,11 @@
 namespace lion::model {
 
 /// The model of math.md §7, or §9's Hydra. Keys of metadata have the names of the members, but `position_embedding`
-/// says none or absolute.
+/// says none or absolute. A file's `kind` says what a model is for (mlm, sequence_classifier), so Hydra is a mask_type.
 struct MaskedLanguageConfig {
   Index vocab_size = 30522;
   Index hidden_size = 768;
-  Index num_attention_heads = 12;  ///< not of hydra, as intermediate_size and layer_norm_after
+  Index num_attention_heads = 12;  ///< not of hydra, which has no intermediate_size, positions or norm after, either
   Index num_hidden_layers = 12;
   Index intermediate_size = 3072;       ///< hidden width of the MLPs
   Index max_position_embeddings = 512;  ///< of models with positions: the longest sequence
@@ -67,7 +67,7 @@ struct MaskedLanguageConfig {
     f("num_hidden_layers", config.num_hidden_layers, true);
     f("max_position_embeddings", config.max_position_embeddings, false);
     f("type_vocab_size", config.type_vocab_size, false);
-    if (!hydra) f("layer_norm_after", config.layer_norm_after, false);
+    f("layer_norm_after", config.layer_norm_after, false);
     f("layer_norm_eps", config.layer_norm_eps, false);
     f("hidden_dropout_prob", config.hidden_dropout_prob, false);
     f("form", config.form, false);
@@ -89,6 +89,8 @@ inline void MaskedLanguageConfig::check() const {
     detail::require_positive(kModel, "d_state", d_state);
     detail::require_positive(kModel, "head_dim", head_dim);
     detail::require_divisor(kModel, "head_dim", head_dim, "the inner width", 2 * hidden_size);
+    if (position_embeddings) detail::bad_config(kModel, "position_embedding", "'absolute'", "none for hydra");
+    if (layer_norm_after) detail::bad_config(kModel, "layer_norm_after", "True", "False for hydra");
   } else {
     detail::require_divisor(kModel, "num_attention_heads", num_attention_heads, "hidden_size", hidden_size);
   }
@@ -101,7 +103,7 @@ inline void MaskedLanguageConfig::check() const {
 }
 
 /// The configuration that a file's metadata describes. Keys that are not of a model are passed over. Throws
-/// ArgumentError that names a key that is missing or has a wrong value.
+/// ArgumentError that names a key that is missing, has a wrong value, or is of another mask_type.
 inline MaskedLanguageConfig masked_language_config_from(const Metadata& metadata) {
   detail::require_kind("masked_language", metadata, "mlm");
   MaskedLanguageConfig config;
@@ -109,6 +111,13 @@ inline MaskedLanguageConfig masked_language_config_from(const Metadata& metadata
   if (const auto at = metadata.find("position_embedding"); at != metadata.end()) {
     detail::require_one_of("masked_language", "position_embedding", at->second, {"none", "absolute"});
     config.position_embeddings = at->second == "absolute";
+  }
+  const bool hydra = config.mask_type == "hydra";
+  for (const char* key : {"num_attention_heads", "intermediate_size"}) {
+    if (hydra) detail::require_none("masked_language", metadata, key, "0", "mask_type hydra");
+  }
+  for (const char* key : {"d_state", "head_dim"}) {
+    if (!hydra) detail::require_none("masked_language", metadata, key, "0", "mask_type " + config.mask_type);
   }
   config.check();
   return config;

@@ -94,6 +94,14 @@ inline void require_kind(std::string_view model, const Metadata& metadata, std::
   if (at != metadata.end() && at->second != kind) bad_config(model, "kind", "'" + at->second + "'", kind);
 }
 
+/// A key that means nothing to this kind of model is absent or says so: it has no effect that it could promise.
+inline void require_none(std::string_view model, const Metadata& metadata, std::string_view key, std::string_view none,
+                         const std::string& kind) {
+  const auto at = metadata.find(key);
+  if (at == metadata.end() || at->second == none) return;
+  bad_config(model, key, "'" + at->second + "'", std::string(none) + " or no such key for " + kind);
+}
+
 inline void require_positive(std::string_view model, std::string_view key, Index value) {
   if (value < 1) bad_config(model, key, std::to_string(value), "at least 1");
 }

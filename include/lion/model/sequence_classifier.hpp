@@ -4,6 +4,7 @@
 #include "lion/model/initial.hpp"
 #include "lion/model/text_encoder.hpp"
 #include "lion/model/weights.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/scratch.hpp"
 
 namespace lion::model {
@@ -160,7 +161,7 @@ class SequenceClassifier : public Weights<S, SequenceClassifier<S>> {
     Layout(const SequenceClassifier& model, const TextInputs& text, Arena& arena) {
       const Index sequences = text.sequences(), width = model.encoder_.width();
       rows = {arena.take<Index>(sequences), static_cast<std::size_t>(sequences)};
-      for (View<S, 2>* view : {&hidden, &pooled}) *view = {arena.take<S>(sequences * width), {sequences, width}};
+      for (View<S, 2>* view : {&hidden, &pooled}) *view = nn::take_matrix<S>(arena, sequences, width);
     }
 
     void fill(const TextInputs& text) const {
@@ -173,8 +174,9 @@ class SequenceClassifier : public Weights<S, SequenceClassifier<S>> {
     View<S, 2> dropped, dhidden;  ///< [sequences,C]
 
     Tape(const SequenceClassifier& model, const TextInputs& text, Arena& arena) : Layout(model, text, arena) {
-      const Shape<2> shape = this->hidden.shape();
-      for (View<S, 2>* view : {&dropped, &dhidden}) *view = {arena.take<S>(count(shape)), shape};
+      for (View<S, 2>* view : {&dropped, &dhidden}) {
+        *view = nn::take_matrix<S>(arena, text.sequences(), model.encoder_.width());
+      }
     }
   };
 

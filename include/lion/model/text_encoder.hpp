@@ -8,6 +8,7 @@
 #include "lion/model/masked_language_config.hpp"
 #include "lion/model/text_batch.hpp"
 #include "lion/nn/hydra_text_block.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/post_norm_block.hpp"
 #include "lion/nn/text_embedding.hpp"
 
@@ -165,18 +166,15 @@ class TextEncoder {
     Tape() = default;
     Tape(Index width, const TextInputs& text, std::size_t count, Arena& arena) {
       const auto numbers = [&](std::size_t n) { return std::span(arena.take<Index>(static_cast<Index>(n)), n); };
-      const auto matrix = [&](Index columns) {
-        return View<S, 2>(arena.take<S>(text.tokens() * columns), {text.tokens(), columns});
-      };
       ids = View<Index, 2>(arena.take<Index>(text.tokens()), text.ids.shape());
       if (text.type_ids) types = View<Index, 2>(arena.take<Index>(text.tokens()), text.ids.shape());
       if (text.key_mask) key_mask = View<bool, 2>(arena.take<bool>(text.tokens()), text.ids.shape());
       cuts = numbers(text.cu_seqlens.size());
       rows = numbers(count);
       batch = {text.ids.extent(0), text.ids.extent(1), {}, key_mask, cuts};
-      statistics = matrix(2);
-      x = matrix(width);
-      dx = matrix(width);
+      statistics = nn::take_matrix<S>(arena, text.tokens(), 2);
+      x = nn::take_matrix<S>(arena, text.tokens(), width);
+      dx = nn::take_matrix<S>(arena, text.tokens(), width);
     }
 
     void fill(const TextInputs& text, std::span<const Index> asked) const {

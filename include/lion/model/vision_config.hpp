@@ -17,17 +17,17 @@ struct VisionConfig {
   Index patch_size = 16;
   Index in_chans = 3;
   Index embed_dim = 192;
-  Index num_heads = 3;  ///< of kind vision, as mask_type and order are
+  Index num_heads = 3;  ///< of kind vision, as mask_type is
   Index depth = 12;
   Index num_classes = 1000;
   std::string mask_type = "selective";  ///< linear, decay, selective (LION), or softmax (ViT)
-  std::string order = "row_major";      ///< row_major, or s_curve: both curves (♮)
+  std::string order = "row_major";      ///< row_major, or of kind vision s_curve: both curves (♮)
   Index d_state = 64;                   ///< of kinds hydra and vim: width of a state
   Index head_dim = 64;                  ///< of kind hydra: width of a head
   bool pos_emb = true;                  ///< learned positions; vim has them
   bool cls_tok = true;        ///< classify by the class token; else by the mean over all tokens, it included; vim does
   bool distilled = false;     ///< a distillation token and a head on each token, whatever cls_tok says
-  double mlp_ratio = 4;       ///< hidden width of the MLP over embed_dim
+  double mlp_ratio = 4;       ///< hidden width of the MLP over embed_dim; vim has none
   double drop_path = 0;       ///< of the last block in training; linear over depth from 0
   double dropout = 0;         ///< in training: embedding, projections, activation of the MLP
   std::string form = "auto";  ///< full, rnn, chunk, auto
@@ -52,7 +52,7 @@ struct VisionConfig {
   }
 
   Index hidden() const { return static_cast<Index>(mlp_ratio * static_cast<double>(embed_dim)); }
-  Index orders() const { return kind == "vision" && order == "s_curve" ? 2 : 1; }
+  Index orders() const { return order == "s_curve" ? 2 : 1; }
   Index classifiers() const { return distilled ? 2 : 1; }  ///< heads of the model: for the class, for the teacher's
   Index prefix() const { return distilled ? 2 : 1; }       ///< tokens beside the patches: class, distillation
   bool middle() const { return kind == "vim"; }            ///< the class token stands amid the patches, not before
@@ -73,13 +73,13 @@ struct VisionConfig {
     f("depth", config.depth, true);
     f("num_classes", config.num_classes, true);
     if (attention) f("mask_type", config.mask_type, true);
-    if (attention) f("order", config.order, false);
+    f("order", config.order, false);
     if (!attention) f("d_state", config.d_state, true);
     if (config.kind == "hydra") f("head_dim", config.head_dim, true);
     f("pos_emb", config.pos_emb, false);
     f("cls_tok", config.cls_tok, false);
     f("distilled", config.distilled, false);
-    f("mlp_ratio", config.mlp_ratio, false);
+    if (config.kind != "vim") f("mlp_ratio", config.mlp_ratio, false);
     f("drop_path", config.drop_path, false);
     f("dropout", config.dropout, false);
     f("form", config.form, false);
@@ -124,6 +124,7 @@ inline void VisionConfig::check() const {
   }
   detail::require_one_of(kModel, "mask_type", mask_type, {"linear", "decay", "selective", "softmax"});
   detail::require_one_of(kModel, "order", order, {"row_major", "s_curve"});
+  if (kind != "vision" && orders() > 1) detail::bad_config(kModel, "order", "'" + order + "'", "row_major for " + kind);
   detail::require_form(kModel, form, chunk_size);
   if (!std::isfinite(mlp_ratio) || hidden() < 1) {
     detail::bad_config(kModel, "mlp_ratio", detail::written(mlp_ratio),
@@ -133,8 +134,9 @@ inline void VisionConfig::check() const {
   detail::require_rate(kModel, "dropout", dropout);
 }
 
-/// The configuration that a file's metadata describes. Keys that are not of a model are passed over. Throws
-/// ArgumentError that names a key that is missing or has a wrong value.
+/// The configuration that a file's metadata describes. Keys that are not of a model are passed over, and so is what a
+/// file says of Vim's cls_tok: it always has the token amid the patches, of which its authors' files say False. Throws
+/// ArgumentError that names a key that is missing, has a wrong value, or is of another kind of model.
 inline VisionConfig vision_config_from(const Metadata& metadata) {
   VisionConfig config;
   if (const auto at = metadata.find("kind"); at != metadata.end()) {
@@ -142,7 +144,15 @@ inline VisionConfig vision_config_from(const Metadata& metadata) {
   }
   config.pos_emb = config.cls_tok = false;  // what a file does not say it does not have
   detail::read_config("vision", metadata, config);
-  if (config.middle()) config.pos_emb = config.cls_tok = true;  // whatever it says: there is no other
+  if (config.middle()) config.cls_tok = true;
+  if (config.middle() && !metadata.contains("pos_emb")) config.pos_emb = true;
+  const auto none = [&](const char* key, const std::string& value) {
+    detail::require_none("vision", metadata, key, value, "kind " + config.kind);
+  };
+  if (config.kind != "vision") none("num_heads", "0"), none("mask_type", config.kind);
+  if (config.kind == "vision") none("d_state", "0");
+  if (config.kind != "hydra") none("head_dim", "0");
+  if (config.kind == "vim") none("mlp_ratio", "0");
   config.check();
   return config;
 }

@@ -7,6 +7,7 @@
 
 #include "lion/model/vision_config.hpp"
 #include "lion/nn/block.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/patch_embedding.hpp"
 #include "lion/nn/position_embedding.hpp"
 #include "lion/order/curves.hpp"
@@ -64,12 +65,12 @@ struct VisionBuffers {
     const Index width = config.embed_dim, length = config.prefix() + rows * cols, tokens = samples * length;
     if (config.pos_emb) positions.emplace(model.position_embedding(), rows, cols, arena);
     batch = {samples, length, {}};
-    x = {arena.take<S>(tokens * width), {tokens, width}};
-    z = {arena.take<S>(tokens * width), {tokens, width}};
+    x = nn::take_matrix<S>(arena, tokens, width);
+    z = nn::take_matrix<S>(arena, tokens, width);
     const Index unfolded = tokens * config.in_chans * config.patch_size * config.patch_size;
     memory = arena.take<std::byte>((std::max)(unfolded * static_cast<Index>(sizeof(S)),
                                               static_cast<Index>(model.blocks().front().buffer_bytes(batch))));
-    pooled = {arena.take<S>(config.classifiers() * samples * width), {config.classifiers() * samples, width}};
+    pooled = nn::take_matrix<S>(arena, config.classifiers() * samples, width);
   }
 };
 
@@ -91,16 +92,16 @@ struct VisionTape {
   VisionTape(const Model& model, Index samples, Index rows, Index cols, Arena& arena)
       : orders(model.config().orders(), model.config().prefix(), rows, cols, arena),
         batch{samples, model.config().prefix() + rows * cols, {}},
-        unfolded(matrix(arena, batch.tokens(),
-                        model.config().in_chans * model.config().patch_size * model.config().patch_size)),
+        unfolded(nn::take_matrix<S>(arena, batch.tokens(),
+                                    model.config().in_chans * model.config().patch_size * model.config().patch_size)),
         blocks(make_blocks(model, batch, arena)),
         buffers(model.blocks().front(), batch, arena),
-        x(matrix(arena, batch.tokens(), model.config().embed_dim)),
-        dx(matrix(arena, batch.tokens(), model.config().embed_dim)),
-        statistics(matrix(arena, batch.tokens(), 2)),
-        pooled(matrix(arena, model.config().classifiers() * samples, model.config().embed_dim)),
-        dpooled(matrix(arena, model.config().classifiers() * samples, model.config().embed_dim)),
-        share(matrix(arena, model.config().classifiers() > 1 ? samples : 0, model.config().num_classes)) {
+        x(nn::take_matrix<S>(arena, batch.tokens(), model.config().embed_dim)),
+        dx(nn::take_matrix<S>(arena, batch.tokens(), model.config().embed_dim)),
+        statistics(nn::take_matrix<S>(arena, batch.tokens(), 2)),
+        pooled(nn::take_matrix<S>(arena, model.config().classifiers() * samples, model.config().embed_dim)),
+        dpooled(nn::take_matrix<S>(arena, model.config().classifiers() * samples, model.config().embed_dim)),
+        share(nn::take_matrix<S>(arena, model.config().classifiers() > 1 ? samples : 0, model.config().num_classes)) {
     if (model.config().pos_emb) positions.emplace(model.position_embedding(), rows, cols, arena);
     batch.orders = orders.span();
   }
@@ -108,10 +109,6 @@ struct VisionTape {
   VisionTape& operator=(const VisionTape&) = delete;
 
  private:
-  static View<S, 2> matrix(Arena& arena, Index rows, Index cols) {
-    return View<S, 2>(arena.take<S>(rows * cols), {rows, cols});
-  }
-
   template <class Model>
   static std::vector<nn::BlockTape<S>> make_blocks(const Model& model, const nn::TokenBatch& batch, Arena& arena) {
     std::vector<nn::BlockTape<S>> tapes;

@@ -53,7 +53,7 @@ class DepthwiseConv {
                             with_extent(m, [&]<int extent>() {
                               const Taps<extent> w(*this, c, m);
                               Values<extent> sum(m);
-                              sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+                              sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
                                 for (Index t = row; t < row + run; ++t) {
                                   convolve<extent>(x, sequence, t, c, w, sum);
                                   sum = silu(sum);
@@ -75,7 +75,7 @@ class DepthwiseConv {
         const Taps<extent> w(*this, c, m);
         Taps<extent> dw(m);
         for (Index s = 0; s < sequences.count(); ++s) {
-          const cpu::Stretch sequence = sequences[s];
+          const Stretch sequence = sequences[s];
           through_activation<extent>(dy, x, sequence, c, w, dw);
           input_gradient<extent>(dy, sequence, c, w, dx, add);
         }
@@ -140,7 +140,7 @@ class DepthwiseConv {
 
   /// f(j, s) for each tap j of token t and the token s of its sequence that it reads.
   template <class F>
-  void for_each_tap(cpu::Stretch sequence, Index t, F&& f) const {
+  void for_each_tap(Stretch sequence, Index t, F&& f) const {
     for (Index j = 0; j < taps_; ++j) {
       const Index s = t + step_ * (j - before_);
       if (s >= sequence.first && s < sequence.end()) f(j, s);
@@ -149,7 +149,7 @@ class DepthwiseConv {
 
   /// sum = bias + Σ_j w_j x_{t+o_j}.
   template <int extent>
-  void convolve(const View<const S, 2>& x, cpu::Stretch sequence, Index t, Index c, const Taps<extent>& w,
+  void convolve(const View<const S, 2>& x, Stretch sequence, Index t, Index c, const Taps<extent>& w,
                 Values<extent>& sum) const {
     const Index m = w.bias.size();
     sum = w.bias;
@@ -158,7 +158,7 @@ class DepthwiseConv {
 
   /// dy becomes the gradient before the activation; weights' gradients are added to dw.
   template <int extent>
-  void through_activation(const View<S, 2>& dy, const View<const S, 2>& x, cpu::Stretch sequence, Index c,
+  void through_activation(const View<S, 2>& dy, const View<const S, 2>& x, Stretch sequence, Index c,
                           const Taps<extent>& w, Taps<extent>& dw) const {
     const Index m = w.bias.size();
     Values<extent> sum(m);
@@ -173,7 +173,7 @@ class DepthwiseConv {
 
   /// dx_s = Σ_j w_j dy_{s-o_j}.
   template <int extent>
-  void input_gradient(const View<const S, 2>& dy, cpu::Stretch sequence, Index c, const Taps<extent>& w,
+  void input_gradient(const View<const S, 2>& dy, Stretch sequence, Index c, const Taps<extent>& w,
                       const View<S, 2>& dx, bool add) const {
     const Index m = w.bias.size();
     Values<extent> sum(m);

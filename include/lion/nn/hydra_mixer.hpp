@@ -16,8 +16,13 @@ namespace lion::nn {
 ///     diagonal   x_t · (fc_D(x_t) + D), one number per head
 ///
 /// The scans are lion::Attention in one direction: one query C and one key B for all heads, the value x, the gate Δ on
-/// the key and log λ = Δ a of the token that comes next; a = −e^A_log. Padded tokens have Δ = 0 and convolve as zeros,
-/// so others do not notice them; neither convolution, shift nor scans cross the sequences of cu_seqlens.
+/// the key and log λ = Δ a of the token that comes next; a = −e^A_log. Neither convolution, shift nor scans cross the
+/// sequences of cu_seqlens.
+///
+/// Padded tokens have Δ = 0 and convolve as zeros: states pass them unchanged, so that at the ends of a sequence they
+/// are as if cut off. One in the middle keeps its place, whatever stands there: the convolution's seven taps count it,
+/// and the token after (backward: before) it takes the state through the padded token's C, made of its neighbours
+/// alone.
 template <Real S>
 class HydraMixer {
  public:
@@ -45,7 +50,8 @@ class HydraMixer {
     out_proj = Linear<S>::without_bias(name + ".out_proj", inner_, width);
   }
 
-  /// Projections truncated normal, decays spread: a from -1 to -16 over the heads, step sizes from 0.001 to 0.1, D 1.
+  /// Projections truncated normal, D 1; drawn as for Mamba-2 (arXiv 2405.21060), where math.md §9 leaves it open: each
+  /// head's a = −e^A_log uniformly from -1 to -16, its step size log-uniformly from 0.001 to 0.1.
   void initialise(const PlacedRandom& random) {
     in_proj.initialise(random.stream(1));
     conv1d.initialise(random.stream(2));
@@ -157,7 +163,7 @@ class HydraMixer {
     const Sequences sequences(batch);
     const Index head = inner_ / heads_;
     detail::for_each_block(batch.tokens(), kRowBlock / 8, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         for (Index t = row; t < row + run; ++t) {
           for (Index h = 0; h < heads_; ++h) {
             Row(tape.sum.at(t, h * head), head) = tape.diagonal(t, h) * Row(tape.mixed.at(t, h * head), head);
@@ -178,7 +184,7 @@ class HydraMixer {
     S *past = tape.log_lambda, *future = past + batch.tokens() * heads_;
     for (Index h = 0; h < heads_; ++h) tape.rates[h] = rate(h);
     detail::for_each_block(batch.tokens(), kRowBlock, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         const Row a(tape.rates, heads_);
         for (Index t = row; t < row + run; ++t) {
           Row both(tape.steps.at(t), 2 * heads_), forth(both.data(), heads_), back(both.data() + heads_, heads_);
@@ -219,7 +225,7 @@ class HydraMixer {
     const Index head = inner_ / heads_;
     using ConstRow = Eigen::Map<const Eigen::Array<S, -1, 1>>;
     detail::for_each_block(batch.tokens(), kRowBlock / 8, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         for (Index t = row; t < row + run; ++t) {
           Row past(scratch.scans.past.at(t), inner_), future(scratch.scans.future.at(t), inner_);
           if (t + 1 < sequence.end()) {
@@ -250,7 +256,7 @@ class HydraMixer {
     using ConstRow = Eigen::Map<const Eigen::Array<S, -1, 1>>;
     // What each step takes through its decay alone is kept for A_log, which d(Δ a) = a dΔ + Δ a dA_log needs.
     detail::for_each_block(tokens, kRowBlock, executor, [&](Index first, Index n) {
-      sequences.for_each_run(first, n, [&](cpu::Stretch sequence, Index row, Index run) {
+      sequences.for_each_run(first, n, [&](Stretch sequence, Index row, Index run) {
         const ConstRow a(tape.rates, heads_);
         for (Index t = row; t < row + run; ++t) {
           Row both(dsteps.at(t), 2 * heads_), forth(both.data(), heads_), back(both.data() + heads_, heads_);

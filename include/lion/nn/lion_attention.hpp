@@ -1,6 +1,7 @@
 #pragma once
 /// LION between its projections: decays, feature maps, orders and the operator (math.md §6, §7).
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -142,7 +143,7 @@ class LionAttention {
   class Masks {
    public:
     Masks(const LionAttention& layer, const TokenBatch& batch, const S* log_lambda)
-        : count_(static_cast<std::size_t>(layer.decays_.orders())) {
+        : count_((std::min)(static_cast<std::size_t>(layer.decays_.orders()), kOrders)) {  // compilers cannot know
       for (std::size_t r = 0; r < count_; ++r) {
         masks_[r].mask = layer.decays_.parameters(batch.samples, batch.length, static_cast<Index>(r), log_lambda);
         // Without decay every order gives the same.

@@ -6,6 +6,7 @@
 
 #include "lion/nn/attention_style.hpp"
 #include "lion/nn/layer_norm.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/softmax_attention.hpp"
 
 namespace lion::nn {
@@ -69,9 +70,7 @@ struct AttentionTape {
 
   template <class Attention>
   AttentionTape(const Attention& attention, const TokenBatch& batch, Arena& arena) {
-    const auto matrix = [&](Index columns) {
-      return View<S, 2>(arena.take<S>(batch.tokens() * columns), {batch.tokens(), columns});
-    };
+    const auto matrix = [&](Index columns) { return take_matrix<S>(arena, batch.tokens(), columns); };
     qkv = matrix(3 * attention.width());
     log_lambda = arena.take<S>(attention.decay_size(batch));
     normed = y = matrix(attention.width());

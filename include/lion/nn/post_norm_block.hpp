@@ -2,6 +2,7 @@
 /// A post-norm transformer block: x = norm1(x + attention(x)), x = norm2(x + mlp(x)) (math.md §7).
 
 #include "lion/nn/elementwise.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/mlp.hpp"
 #include "lion/nn/multi_head_attention.hpp"
 
@@ -64,13 +65,13 @@ class PostNormBlock {
     View<S, 2> sum2, statistics2;  ///< [N,C] before norm2, [N,2]
 
     Tape(const PostNormBlock& block, const TokenBatch& batch, Arena& arena)
-        : x(matrix(batch, block.attn.width(), arena)),
+        : x(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
           attention(block.attn, batch, arena),
-          sum1(matrix(batch, block.attn.width(), arena)),
-          statistics1(matrix(batch, 2, arena)),
-          preactivations(matrix(batch, block.mlp.hidden(), arena)),
-          sum2(matrix(batch, block.attn.width(), arena)),
-          statistics2(matrix(batch, 2, arena)) {}
+          sum1(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
+          statistics1(take_matrix<S>(arena, batch.tokens(), 2)),
+          preactivations(take_matrix<S>(arena, batch.tokens(), block.mlp.hidden())),
+          sum2(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
+          statistics2(take_matrix<S>(arena, batch.tokens(), 2)) {}
   };
 
   /// Memory that the blocks of a model share in training.
@@ -82,13 +83,13 @@ class PostNormBlock {
     S *dlog_lambda, *norm;          ///< decay_size; LayerNorm::backward_scratch
 
     TrainingBuffers(const PostNormBlock& block, const TokenBatch& batch, Arena& arena)
-        : between(matrix(batch, block.attn.width(), arena)),
-          activated(matrix(batch, block.mlp.hidden(), arena)),
-          dhidden(matrix(batch, block.mlp.hidden(), arena)),
-          dsum(matrix(batch, block.attn.width(), arena)),
-          dbranch(matrix(batch, block.attn.width(), arena)),
-          dy(matrix(batch, block.attn.width(), arena)),
-          dqkv(matrix(batch, 3 * block.attn.width(), arena)),
+        : between(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
+          activated(take_matrix<S>(arena, batch.tokens(), block.mlp.hidden())),
+          dhidden(take_matrix<S>(arena, batch.tokens(), block.mlp.hidden())),
+          dsum(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
+          dbranch(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
+          dy(take_matrix<S>(arena, batch.tokens(), block.attn.width())),
+          dqkv(take_matrix<S>(arena, batch.tokens(), 3 * block.attn.width())),
           dlog_lambda(arena.take<S>(block.attn.decay_size(batch))),
           norm(arena.take<S>(block.norm1.backward_scratch(batch.tokens()))) {}
   };
@@ -135,10 +136,6 @@ class PostNormBlock {
   LayerNorm<S> norm2;
 
  private:
-  static View<S, 2> matrix(const TokenBatch& batch, Index width, Arena& arena) {
-    return View<S, 2>(arena.take<S>(batch.tokens() * width), {batch.tokens(), width});
-  }
-
   /// The gradient of a branch from that of its sum: the sum's own, or a copy with the dropout of the branch.
   static View<const S, 2> branch_gradient(const TrainingBuffers& buffers, double p, const PlacedRandom& random,
                                           const Executor& executor) {

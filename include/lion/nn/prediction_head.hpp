@@ -1,10 +1,10 @@
 #pragma once
 /// Tokens to logits over a vocabulary, against the word embeddings (math.md §7).
 
-#include "lion/core/workspace.hpp"
 #include "lion/nn/elementwise.hpp"
 #include "lion/nn/gelu.hpp"
 #include "lion/nn/layer_norm.hpp"
+#include "lion/nn/layout.hpp"
 #include "lion/nn/linear.hpp"
 
 namespace lion::nn {
@@ -50,9 +50,10 @@ class PredictionHead {
     S* norm;                    ///< LayerNorm::backward_scratch
 
     Tape(const PredictionHead& head, Index rows, Arena& arena) {
-      const auto matrix = [&](Index columns) { return View<S, 2>(arena.take<S>(rows * columns), {rows, columns}); };
-      for (View<S, 2>* view : {&h, &preactivations, &activated, &transformed, &dh}) *view = matrix(head.dense.in());
-      statistics = matrix(2);
+      for (View<S, 2>* view : {&h, &preactivations, &activated, &transformed, &dh}) {
+        *view = take_matrix<S>(arena, rows, head.dense.in());
+      }
+      statistics = take_matrix<S>(arena, rows, 2);
       norm = arena.take<S>(head.norm.backward_scratch(rows));
     }
   };

@@ -160,10 +160,10 @@ class SelectiveScan {
 
   /// f(t) for the tokens of a sequence in the scan's order.
   template <class F>
-  void along(cpu::Stretch sequence, F&& f) const {
+  void along(Stretch sequence, F&& f) const {
     for (Index k = 0; k < sequence.size; ++k) f(token(sequence, k));
   }
-  Index token(cpu::Stretch sequence, Index k) const { return reversed ? sequence.end() - 1 - k : sequence.first + k; }
+  Index token(Stretch sequence, Index k) const { return reversed ? sequence.end() - 1 - k : sequence.first + k; }
 
   /// The backward pass of one block of channels. In the lane's scratch: dskip, then rows of [N,kLanes].
   struct Sweep {
@@ -193,7 +193,7 @@ class SelectiveScan {
     }
 
     /// One sequence. db, dc go to `shared` [R,2N], which `first` says to overwrite.
-    void run(cpu::Stretch sequence, Index i, Index m, S* shared, bool first) const {
+    void run(Stretch sequence, Index i, Index m, S* shared, bool first) const {
       const Index blocks = detail::blocks(sequence.size, kTokens);
       now().clear(scan.state);
       for (Index block = 0; block < blocks; ++block) {

@@ -21,7 +21,7 @@ class Sequences {
     return longest;
   }
 
-  cpu::Stretch operator[](Index i) const {
+  Stretch operator[](Index i) const {
     const Index sample = i / per_sample() * batch_.length;
     if (batch_.cu_seqlens.empty()) return {sample, batch_.length};
     const auto cut = batch_.cu_seqlens.begin() + i % per_sample();
@@ -32,7 +32,7 @@ class Sequences {
   template <class F>
   void for_each_run(Index first, Index n, F&& f) const {
     for (Index row = first; row < first + n;) {
-      const cpu::Stretch sequence = containing(row);
+      const Stretch sequence = containing(row);
       const Index run = (std::min)(sequence.end(), first + n) - row;
       f(sequence, row, run);
       row += run;
@@ -57,7 +57,7 @@ class Sequences {
  private:
   Index per_sample() const { return batch_.cu_seqlens.empty() ? 1 : static_cast<Index>(batch_.cu_seqlens.size()) - 1; }
 
-  cpu::Stretch containing(Index row) const {
+  Stretch containing(Index row) const {
     const Index sample = row / batch_.length * batch_.length;
     if (batch_.cu_seqlens.empty()) return {sample, batch_.length};
     const auto cuts = batch_.cu_seqlens;

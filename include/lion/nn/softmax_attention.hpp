@@ -37,7 +37,7 @@ class SoftmaxAttention {
     S* scratch = arena.take<S>(executor.lanes(tasks) * per_lane);
     executor.for_each_task(tasks, [&](Index task, Index lane) {
       const Index b = task / tiles / sequences / heads, h = task / tiles / sequences % heads;
-      const cpu::Stretch sequence = cpu::sequence_of(in, task / tiles % sequences);
+      const Stretch sequence = cpu::sequence_of(in, task / tiles % sequences);
       const Index tile = tile_of(sequence.size), stride = padded(tile), i = sequence.first + task % tiles * tile;
       if (i >= sequence.end()) return;  // the longest sequence has more tiles
       const Index rows = (std::min)(tile, sequence.end() - i);
@@ -88,7 +88,7 @@ class SoftmaxAttention {
     S* scratch = arena.take<S>(executor.lanes(tasks) * per_lane);
     executor.for_each_task(tasks, [&](Index task, Index lane) {
       const Index b = task / sequences / heads, h = task / sequences % heads;
-      const cpu::Stretch sequence = cpu::sequence_of(in, task % sequences);
+      const Stretch sequence = cpu::sequence_of(in, task % sequences);
       const Index begin = sequence.first, end = sequence.end(), tile = tile_of(sequence.size), stride = padded(tile);
       S* probability = scratch + lane * per_lane;     // P, [tile, stride]
       S* upstream = probability + tile * stride;      // dP, then dS, [tile, stride]
