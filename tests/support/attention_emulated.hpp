@@ -1,8 +1,9 @@
 #pragma once
-/// Runs the operator's kernels, emulated on the CPU, on a Problem. Outputs and scratch are poisoned with NaN first.
+/// Runs the operator's kernels, emulated on the CPU or (cuda/launcher.hpp) on a GPU, on a Problem. Outputs and scratch
+/// are poisoned with NaN first.
 
+#include "cuda/launcher.hpp"
 #include "lion/cuda/operator.hpp"
-#include "simt/launcher.hpp"
 #include "support/attention_run.hpp"
 
 namespace lion::test {
@@ -30,8 +31,7 @@ Answer run_emulated(const cuda::Operator<M, F, N, Dir>& op, const Problem& p, co
   const View<accumulator_t<T>, 3> row_sum(s.row_sum.data(), s.row_sum_shape);
   PoisonedScratch scratch(op.template workspace_size<T>(s.in, s.masks.size()));
   Workspace workspace = scratch.workspace();
-  op.template forward<T>(simt::Emulated{options.seed, options.early_copies}, s.in, s.masks, {s.y.view(), row_sum},
-                         workspace);
+  op.template forward<T>(Launcher{options.seed, options.early_copies}, s.in, s.masks, {s.y.view(), row_sum}, workspace);
   Answer a;
   a.y = s.y.get();
   a.row_sum.assign(s.row_sum.begin(), s.row_sum.end());

@@ -1,6 +1,7 @@
 #pragma once
 /// A mask of a user's own: one decay and one gate on the key per token and head, as in Mamba-2.
 
+#include "lion/core/config.hpp"
 #include "support/attention_run.hpp"
 
 namespace lion::test {
@@ -13,8 +14,8 @@ struct Gated {
   template <class A>
   struct Parameters {
     View<const A, 3> log_lambda, factor;  // [B,H,L]
-    A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
-    A gate(Index b, Index h, Index t) const { return factor(b, h, t); }
+    LION_HOST_DEVICE A log_decay(Index b, Index h, Index t) const { return log_lambda(b, h, t); }
+    LION_HOST_DEVICE A gate(Index b, Index h, Index t) const { return factor(b, h, t); }
     void check(const AttentionDims&) const {}
     void check_shapes(const AttentionDims&) const {}
   };
