@@ -1,7 +1,6 @@
 #pragma once
 /// LION between its projections: decays, feature maps, orders and the operator (math.md §6, §7).
 
-#include <algorithm>
 #include <array>
 #include <span>
 
@@ -143,8 +142,9 @@ class LionAttention {
   class Masks {
    public:
     Masks(const LionAttention& layer, const TokenBatch& batch, const S* log_lambda)
-        : count_((std::min)(static_cast<std::size_t>(layer.decays_.orders()), kOrders)) {  // compilers cannot know
-      for (std::size_t r = 0; r < count_; ++r) {
+        : count_(static_cast<std::size_t>(layer.decays_.orders())) {
+      for (std::size_t r = 0; r < kOrders; ++r) {
+        if (r == count_) break;  // the loop has the array's bound, not this one: g++ warns of writes beyond it else
         masks_[r].mask = layer.decays_.parameters(batch.samples, batch.length, static_cast<Index>(r), log_lambda);
         // Without decay every order gives the same.
         if (M::decay != mask::DecayKind::none && r < batch.orders.size()) masks_[r].order = batch.orders[r];
