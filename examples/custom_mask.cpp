@@ -45,13 +45,17 @@ struct StepSize {
     View<const A, 3> delta;  // [B,H,L] Δ
     View<const A, 1> rate;   // [H] a
 
-    A log_decay(Index b, Index h, Index t) const { return -delta(b, h, t) * rate(h); }
-    A gate(Index b, Index h, Index t) const { return delta(b, h, t); }
+    LION_HOST_DEVICE A log_decay(Index b, Index h, Index t) const { return -delta(b, h, t) * rate(h); }
+    LION_HOST_DEVICE A gate(Index b, Index h, Index t) const { return delta(b, h, t); }
 
-    /// Called before anything is written: the place to refuse wrong shapes and values.
-    void check(const AttentionDims& dims) const {
+    /// Called before anything is written: the place to refuse wrong shapes and values; with backend::Cuda, which reads
+    /// the device's memory, shapes alone.
+    void check_shapes(const AttentionDims& dims) const {
       lion::require_shape<3>("attention", "delta", delta.shape(), {dims.B, dims.H, dims.L}, " to match v");
       lion::require_shape<1>("attention", "rate", rate.shape(), {dims.H}, " to match v");
+    }
+    void check(const AttentionDims& dims) const {
+      check_shapes(dims);
       for (Index b = 0; b < dims.B; ++b)
         for (Index h = 0; h < dims.H; ++h)
           for (Index t = 0; t < dims.L; ++t)

@@ -9,9 +9,10 @@ using Op = cuda::Operator<mask::Selective, form::Chunk, normalise::RowSum, direc
 
 /// Shapes alone: a refused call reads no tensor.
 struct Call {
-  Shape<4> q{1, 2, 5, 4}, v{1, 2, 5, 3};
+  Shape<4> q{1, 2, 5, 4}, v{1, 2, 5, 3}, y{1, 2, 5, 3};
   Shape<3> log_lambda{1, 2, 5};
-  std::vector<Index> order{};
+  std::vector<Index> order{}, cu_seqlens{};
+  std::size_t orders = 1;
   Op op{};
   std::size_t given = 1 << 20;
 
@@ -20,8 +21,8 @@ struct Call {
     const OrderedMask<mask::Selective, float> mask{{{nullptr, log_lambda}}, order};
     std::vector<std::byte> bytes(given);
     Workspace workspace(bytes.data(), given);
-    op.forward<float>(simt::Emulated{}, {queries, queries, values}, {&mask, 1}, {View<float, 4>(nullptr, v)},
-                      workspace);
+    op.forward<float>(simt::Emulated{}, {.q = queries, .k = queries, .v = values, .cu_seqlens = cu_seqlens},
+                      {&mask, orders}, {View<float, 4>(nullptr, y)}, workspace);
   }
   void refused(const std::string& message) const {
     require_error<ArgumentError>([&] { run(); }, message);
@@ -32,14 +33,21 @@ struct Call {
 
 TEST_CASE("the door of the kernels says what is wrong before anything is started") {
   Call{.q = {1, 2, 5, 129}}.refused("attention: q has width 129, expected at most 128 with backend::Cuda");
-  Call{.v = {1, 2, 5, 200}}.refused("attention: v has width 200, expected at most 128 with backend::Cuda");
-  Call{.q = {32768, 1, 5, 4}, .v = {32768, 1, 5, 3}, .log_lambda = {32768, 1, 5}}.refused(
+  Call{.v = {1, 2, 5, 200}, .y = {1, 2, 5, 200}}.refused(
+      "attention: v has width 200, expected at most 128 with backend::Cuda");
+  Call{.q = {32768, 1, 5, 4}, .v = {32768, 1, 5, 3}, .y = {32768, 1, 5, 3}, .log_lambda = {32768, 1, 5}}.refused(
       "attention: v has shape [32768,1,5,3], expected at most 65535 heads and 32767 batch entries");
-  Call{.v = {1, 2, 6, 3}}.refused("attention: v has shape [1,2,6,3], expected [1,*,5,*] to match k");
+  Call{.v = {1, 2, 6, 3}, .y = {1, 2, 6, 3}}.refused("attention: v has shape [1,2,6,3], expected [1,*,5,*] to match k");
   Call{.log_lambda = {1, 2, 4}}.refused("attention: log_lambda has shape [1,2,4], expected [1,2,5] to match v");
   Call{.order = {0, 1, 2}}.refused("attention: order has 3 entries, expected 5");
   Call{.op = {form::Chunk{0}}}.refused("attention: form::Chunk has size 0, expected at least 1");
-  Call{.given = 10}.refused("workspace: 10 bytes given, expected at least 64");
+  Call{.v = {1, 3, 5, 3}, .y = {1, 3, 5, 3}}.refused(
+      "attention: q has 2 heads, expected a divisor of the 3 heads of v");
+  Call{.y = {1, 2, 5, 4}}.refused("attention: y has shape [1,2,5,4], expected [1,2,5,3] to match v");
+  Call{.cu_seqlens = {0}}.refused("attention: cu_seqlens has 1 entry, expected at least 2 for 5 tokens");
+  Call{.orders = 0}.refused("attention: masks is empty, expected at least one");
+  Call{.q = {1, 2, 100, 4}, .v = {1, 2, 100, 3}, .y = {1, 2, 100, 3}, .log_lambda = {1, 2, 100}, .given = 10}.refused(
+      "workspace: 10 bytes given, expected at least 41104");
   require_error<ArgumentError>(
       [] {
         Workspace own;

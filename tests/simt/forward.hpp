@@ -37,6 +37,7 @@ void require_forms_of_kernels(const Problem& exact, const EmulatedOptions& optio
   require_kernels<T, M, N, Dir>(p, wanted, form::Full{}, options, "full");
   require_kernels<T, M, N, Dir>(p, wanted, form::Chunk{40}, options, "chunk of 40");
   require_kernels<T, M, N, Dir>(p, wanted, form::Chunk{128}, options, "chunk of 128");
+  require_kernels<T, M, N, Dir>(p, wanted, form::Chunk{(std::numeric_limits<Index>::max)()}, options, "one chunk");
   require_kernels<T, M, N, Dir>(p, wanted, form::Rnn{}, options, "rnn");
 }
 

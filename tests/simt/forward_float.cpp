@@ -6,8 +6,8 @@ TEST_CASE("forward kernels of a decay per token, float, emulated") {
   test::require_forward<float, mask::Selective, normalise::RowSum, direction::Both>(1);
 }
 
-TEST_CASE("forward kernels in one direction, float, emulated") {
-  test::require_forward<float, mask::Decay, normalise::None, direction::Forward>(2);
+TEST_CASE("forward kernels of causal linear attention, float, emulated") {
+  test::require_forward<float, mask::Linear, normalise::RowSum, direction::Forward>(2);
 }
 
 TEST_CASE("no order of threads changes a bit") {

@@ -15,6 +15,9 @@ namespace lion {
 /// allocated and nothing waited for: the kernels are on the stream when `forward` returns, and it may be captured in a
 /// graph. It runs on the caller's current device.
 ///
+/// In half, scores s·q·k and gated keys γ·k must stay within its range, 65504: they are rounded to T on their way into
+/// the tensor cores. So are the states at the edges of chunks, kept in T beside a power of two; sums are float32.
+///
 /// Throws ArgumentError, before anything is started, for shapes and strides that do not fit; cuda::CudaError where a
 /// kernel does not start.
 template <mask::Mask M, detail::Form F, detail::Normaliser N, detail::Direction Dir>

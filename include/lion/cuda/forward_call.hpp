@@ -1,6 +1,8 @@
 #pragma once
 /// A forward call on the GPU: its scratch, and its kernels in order.
 
+#include <algorithm>
+#include <span>
 #include <type_traits>
 
 #include "lion/core/workspace.hpp"
@@ -35,19 +37,19 @@ class ForwardCall {
   using A = accumulator_t<T>;
   using Masks = std::span<const OrderedMask<M, T>>;
 
-  ForwardCall(const AttentionInputs<T>& in, const AttentionDims& dims, const CallOptions& options, std::size_t orders,
-              bool incoming = false)
+  ForwardCall(const AttentionInputs<T>& in, const AttentionDims& dims, const CallOptions& options, std::size_t orders)
       : in_(in), dims_(dims), options_(options), orders_(orders) {
     constexpr Index kRows = kTileRows<T>;
-    chunk_ = (options.plan.chunk + kRows - 1) / kRows * kRows;
-    if (options.plan.global) chunk_ = (std::max)(dims.L, Index(1));
-    states_ = !recurrent && dims.L > 0 && (options.plan.global || incoming || chunk_ < dims.L);
+    const Index whole = (std::max)(dims.L, Index(1));
+    chunk_ = ((std::min)(options.plan.chunk, whole) + kRows - 1) / kRows * kRows;
+    if (options.plan.global) chunk_ = whole;
+    states_ = !recurrent && dims.L > 0 && (options.plan.global || chunk_ < dims.L);
     waits_ = orders > 1 || (recurrent && Dir::past && Dir::future);
     with_width(dims.D, dims.E, [&](auto width) {
       constexpr int W = width;
       Arena arena;
       Scratch<W>(arena, *this);
-      scratch_ = arena.used() + kAlignment;
+      scratch_ = arena.used() > 0 ? arena.used() + kAlignment : 0;
     });
   }
 
@@ -55,15 +57,14 @@ class ForwardCall {
 
   /// Scratch is the device's memory, of any alignment.
   template <class Launcher>
-  void run(const Launcher& launcher, Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
-           std::byte* scratch) const {
+  void run(const Launcher& launcher, Masks masks, const AttentionOutputs<T>& out, std::byte* scratch) const {
     if (dims_.B * dims_.H * dims_.L == 0) return;
     with_width(dims_.D, dims_.E, [&](auto width) {
       constexpr int W = width;
       const auto skip = (kAlignment - reinterpret_cast<std::uintptr_t>(scratch) % kAlignment) % kAlignment;
       Arena arena(scratch + skip);
       const Scratch<W> s(arena, *this);
-      for (std::size_t r = 0; r < masks.size(); ++r) run_order<W>(launcher, masks[r], r, out, incoming, s);
+      for (std::size_t r = 0; r < masks.size(); ++r) run_order<W>(launcher, masks[r], r, out, s);
     });
   }
 
@@ -121,7 +122,7 @@ class ForwardCall {
 
   template <int W, class Launcher>
   void run_order(const Launcher& launcher, const OrderedMask<M, T>& ordered, std::size_t r,
-                 const AttentionOutputs<T>& out, const Incoming<A>& incoming, const Scratch<W>& scratch) const {
+                 const AttentionOutputs<T>& out, const Scratch<W>& scratch) const {
     const Sequences cut = sequences();
     Finish<T, N> finish;
     finish.y = tokens_of(out.y);
@@ -140,14 +141,14 @@ class ForwardCall {
       if constexpr (Dir::past) {
         finish.completes = last && !Dir::future;
         using Kernel = RecurrentKernel<T, M, N, true, true, W>;
-        launcher.template launch<Kernel>("attention_recurrent", by_sequence, Kernel::shared_size(),
+        launcher.template launch<Kernel>("attention_recurrent", by_sequence, shared_size<typename Kernel::Shared>(),
                                          {walk(ordered), finish});
         finish.adds = true;
       }
       if constexpr (Dir::future) {
         finish.completes = last;
         using Kernel = RecurrentKernel<T, M, N, false, !Dir::past, W>;
-        launcher.template launch<Kernel>("attention_recurrent", by_sequence, Kernel::shared_size(),
+        launcher.template launch<Kernel>("attention_recurrent", by_sequence, shared_size<typename Kernel::Shared>(),
                                          {walk(ordered), finish});
       }
     } else {
@@ -155,21 +156,18 @@ class ForwardCall {
         using Kernel = StateKernel<T, M, N, W>;
         typename Kernel::Parameters p{walk(ordered), scratch.past, scratch.future};
         p.global = options_.plan.global;
-        p.incoming = incoming;
         p.first_direction = Dir::past ? 0 : 1;
         p.directions = Dir::past && Dir::future && !p.global ? 2 : 1;
         launcher.template launch<Kernel>("attention_states", {cut.count, dims_.H, dims_.B * p.directions},
-                                         Kernel::shared_size(), p);
+                                         shared_size<typename Kernel::Shared>(), p);
       }
       using Kernel = OutputKernel<T, M, N, Dir, W>;
       typename Kernel::Parameters p{walk(ordered), scratch.past, scratch.future};
       p.chunk = chunk_;
       p.global = options_.plan.global;
-      p.enters = static_cast<bool>(incoming.from_earlier);
-      p.enters_later = static_cast<bool>(incoming.from_later);
       p.finish = finish;
       launcher.template launch<Kernel>("attention_output", {cut.slots(Kernel::kRows), dims_.H, dims_.B},
-                                       Kernel::shared_size(), p);
+                                       shared_size<typename Kernel::Shared>(), p);
     }
   }
 

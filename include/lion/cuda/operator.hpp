@@ -1,7 +1,10 @@
 #pragma once
 /// The operator in kernels, for whatever launches them: a stream (cuda/attention.hpp), or an emulation on the CPU.
 
+#include <cmath>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "lion/cuda/forward_call.hpp"
 #include "lion/door.hpp"
@@ -12,6 +15,12 @@ namespace lion::cuda {
 /// the host may not: views, cu_seqlens and orders are taken as they are, their values unchecked.
 template <mask::Mask M, lion::detail::Form F, lion::detail::Normaliser N, lion::detail::Direction Dir>
 struct Operator {
+  static_assert(
+      requires(const typename M::template Parameters<float>& p, const AttentionDims& dims) { p.check_shapes(dims); } &&
+          std::is_trivially_copyable_v<typename M::template Parameters<float>>,
+      "lion::Attention: with backend::Cuda the mask's Parameters must have check_shapes(dims) and be trivially "
+      "copyable");
+
   F form{};
   N normaliser{};
   std::optional<double> scale{};
@@ -41,7 +50,7 @@ struct Operator {
     const Call<T> call(in, dims, options(in, dims), masks.size());
     if (!workspace.borrowed()) door::fail("workspace has memory of its own, expected one over the device's memory");
     workspace.reserve(call.scratch());
-    call.run(launcher, masks, out, {}, workspace.data());
+    call.run(launcher, masks, out, workspace.data());
   }
 
  private:
@@ -56,6 +65,9 @@ struct Operator {
         door::fail(std::string(name) + " has width " + std::to_string(width) + ", expected at most " +
                    std::to_string(kWidest) + " with backend::Cuda");
       }
+    }
+    if (in.cu_seqlens.size() == 1 && dims.L > 0) {
+      door::fail("cu_seqlens has 1 entry, expected at least 2 for " + std::to_string(dims.L) + " tokens");
     }
     constexpr Index kMostBlocks = 65535;  // in the second and third dimension of a grid
     if (dims.H > kMostBlocks || 2 * dims.B > kMostBlocks) {

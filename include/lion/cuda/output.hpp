@@ -22,10 +22,9 @@ struct OutputKernel {
 
   struct Parameters {
     Walk<T, M> walk;
-    ChunkStates<T> past, future;                ///< absent: none are seen
-    Index chunk = 0;                            ///< tokens, a multiple of kRows or at least the longest sequence
-    bool global = false;                        ///< F of the first chunk serves every token
-    bool enters = false, enters_later = false;  ///< the first chunk has an F, the last one a G
+    ChunkStates<T> past, future;  ///< absent: none are seen
+    Index chunk = 0;              ///< tokens, a multiple of kRows or at least the longest sequence
+    bool global = false;          ///< F of the first chunk serves every token
     Finish<T, N> finish{};
   };
 
@@ -41,12 +40,6 @@ struct OutputKernel {
           v(arena.take<T>(kRows * kValueStride)),
           scores(arena.take<T>(kTensor<T> ? 0 : kRows * kScoreStride)) {}
   };
-  static std::size_t shared_size() {
-    SharedArena arena;
-    Shared{arena};
-    return arena.used();
-  }
-
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
     const Sequences& sequences = p.walk.sequences;
@@ -142,7 +135,7 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     const ChunkStates<T>& states = past ? p.past : p.future;
     if (!states.data || between <= horizon) return;
     const Index tiles = (sequence.size + kRows - 1) / kRows;
-    if (past ? first_tile == 0 && !p.enters : last_tile == tiles - 1 && !p.enters_later) return;
+    if (past ? first_tile == 0 : last_tile == tiles - 1) return;
     const Index number = p.walk.sequences.first_slot(s, states.size) + first_tile * kRows / states.size;
     const A factor = decays ? Dev::exp(static_cast<A>(between)) : A(1);
     look(states, number, [&](int i) { return factor * (past ? shared.rows.from_left(i) : shared.rows.from_right(i)); });

@@ -33,12 +33,6 @@ struct RecurrentKernel {
           out(arena.take<A>(kStep * kColumns)),
           decay(arena.take<A>(kStep)) {}
   };
-  static std::size_t shared_size() {
-    SharedArena arena;
-    Shared{arena};
-    return arena.used();
-  }
-
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
     SharedArena arena(dev.shared());

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "lion/cuda/tile_decay.hpp"
-#include "lion/segment.hpp"
 
 namespace lion::cuda {
 
@@ -37,8 +36,6 @@ struct StateKernel {
     Walk<T, M> walk;
     ChunkStates<T> past, future;              ///< F and G at the edges from which chunks see them; absent: not wanted
     bool global = false;                      ///< F of a sequence's first chunk is to be the state of all its tokens
-    Incoming<A> incoming{};                   ///< [B,H,D,E+1]
-    View<A, 4> to_later{}, to_earlier{};      ///< [B,H,D,E+1] what the sequence hands on, wanted if present
     int first_direction = 0, directions = 2;  ///< 0: left to right, 1: right to left
   };
 
@@ -52,39 +49,33 @@ struct StateKernel {
           v(arena.take<T>(kRows * kValueStride)),
           most(arena.take<A>(kThreads / 32)) {}
   };
-  static std::size_t shared_size() {
-    SharedArena arena;
-    Shared{arena};
-    return arena.used();
-  }
-
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
     const Index h = dev.block(1), b = dev.block(2) / p.directions;
     if (p.first_direction + dev.block(2) % p.directions == 0) {
-      sweep<true>(dev, p, dev.block(0), b, h, p.past, p.incoming.from_earlier, p.to_later);
+      sweep<true>(dev, p, dev.block(0), b, h, p.past);
     } else {
-      sweep<false>(dev, p, dev.block(0), b, h, p.future, p.incoming.from_later, p.to_earlier);
+      sweep<false>(dev, p, dev.block(0), b, h, p.future);
     }
   }
 
  private:
   template <bool left_to_right, class Dev>
   LION_DEVICE static void sweep(const Dev& dev, const Parameters& p, Index sequence_number, Index b, Index h,
-                                const ChunkStates<T>& kept, const View<const A, 4>& from, const View<A, 4>& to) {
+                                const ChunkStates<T>& kept) {
     SharedArena arena(dev.shared());
     const Shared shared(arena);
     const Stretch sequence = p.walk.sequences.at(sequence_number);
-    const Index size = kept.data ? kept.size : sequence.size;
-    const Index chunks = size > 0 ? (sequence.size + size - 1) / size : 0;
-    const Index first_slot = kept.data ? p.walk.sequences.first_slot(sequence_number, size) : 0;
+    const Index chunks = (sequence.size + kept.size - 1) / kept.size;
+    const Index first_slot = p.walk.sequences.first_slot(sequence_number, kept.size);
     State state;
-    start(dev, p, state, b, h, from);
+    state.clear();
     for (Index i = 0; i < chunks; ++i) {
       const Index chunk = left_to_right ? i : chunks - 1 - i;
-      const Index begin = chunk * size, end = begin + size < sequence.size ? begin + size : sequence.size;
-      if (kept.data && !p.global && (i > 0 || from)) keep(dev, shared, state, kept, b, h, first_slot + chunk);
-      if (i + 1 == chunks && !p.global && !to) break;
+      const Index begin = chunk * kept.size;
+      const Index end = begin + kept.size < sequence.size ? begin + kept.size : sequence.size;
+      if (!p.global && i > 0) keep(dev, shared, state, kept, b, h, first_slot + chunk);
+      if (!p.global && i + 1 == chunks) break;  // nothing sees its tokens through a state
       const Index tiles = (end - begin + kRows - 1) / kRows;
       for (Index j = 0; j < tiles; ++j) {
         const Index at = begin + (left_to_right ? j : tiles - 1 - j) * kRows;
@@ -92,31 +83,7 @@ struct StateKernel {
                              {sequence.first + at, end - at < kRows ? end - at : Index(kRows)});
       }
     }
-    if (kept.data && p.global && chunks > 0) keep(dev, shared, state, kept, b, h, first_slot);
-    if (to) hand_on(dev, p, state, b, h, to);
-  }
-
-  /// The caller's state [D, E+1], or nothing.
-  template <class Dev>
-  LION_DEVICE static void start(const Dev& dev, const Parameters& p, State& state, Index b, Index h,
-                                const View<const A, 4>& from) {
-    const int D = p.walk.k.width, E = p.walk.v.width;
-    state.for_each(dev.lane(), [&](int row, int column, A& value) {
-      const int d = dev.warp() * kStripRows + row, e = column == W ? E : column;
-      value = from && d < D && (column < E || (N::divides && column == W)) ? from(b, h, d, e) : A(0);
-    });
-  }
-
-  template <class Dev>
-  LION_DEVICE static void hand_on(const Dev& dev, const Parameters& p, State& state, Index b, Index h,
-                                  const View<A, 4>& to) {
-    const int D = p.walk.k.width, E = p.walk.v.width;
-    state.for_each(dev.lane(), [&](int row, int column, A value) {
-      const int d = dev.warp() * kStripRows + row;
-      if (d >= D) return;
-      if (column < E) to(b, h, d, column) = value;
-      if (N::divides ? column == W : column == 0) to(b, h, d, E) = N::divides ? value : A(0);
-    });
+    if (p.global && chunks > 0) keep(dev, shared, state, kept, b, h, first_slot);
   }
 
   /// S = e^Λ S + Σ_i weight_i k_i v'_iᵀ over a tile of tokens.
@@ -171,7 +138,11 @@ struct StateKernel {
       dev.barrier();
       for (int w = 0; w < kThreads / 32; ++w) most = shared.most[w] > most ? shared.most[w] : most;
       constexpr int kLargest = 14;  // half ends at 2^16
-      if (most > A(0)) power = ldexpf(1.0f, kLargest - ilogbf(most));
+      constexpr int kMost = 126;    // from here on a power's inverse is no normal float
+      if (most > A(0)) {
+        const int exponent = kLargest - std::ilogb(most);
+        power = std::ldexp(A(1), exponent < kMost ? exponent : kMost);
+      }
       if (dev.thread() == 0) kept.factor[number] = A(1) / power;
     }
     T* to = kept.data + number * W * kColumns;

@@ -33,6 +33,14 @@ class SharedArena {
   int used_ = 0;
 };
 
+/// Bytes that a kernel's Shared lays out.
+template <class Shared>
+std::size_t shared_size() {
+  SharedArena arena;
+  Shared{arena};
+  return arena.used();
+}
+
 /// Rows of the tokens of a stretch → to [kTileRows, width + skew], zero beyond the rows' own width, beyond the stretch,
 /// and where `factor(i)` is 0, whatever lies there; else times factor(i). They have arrived after dev.wait() and a
 /// barrier.
