@@ -26,8 +26,7 @@ struct StateKernel {
   using A = accumulator_t<T>;
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kThreads = 2 * W;  // a warp for every 16 rows
-  static constexpr int kBlocks =
-      kTensor<T> && W < 128 ? 0 : 1;  // left alone, the compiler saves registers until it spills
+  static constexpr int kBlocks = 1;       // left alone, the compiler saves registers until it spills
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
   using State = Strip<A, kColumns>;
