@@ -222,9 +222,8 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
       if constexpr (N::divides) d = dev.shuffle(sums.values[W / 8][2 * half], dev.lane() / 4 * 4);
       const A factor = to.factor(d, delta);
       if (!present) continue;
-      T* y = to.y.row(b, h, t);
       for_each([&](int e, A value) {
-        if (e < to.y.width) y[e] = Dev::template narrow<T>(factor == A(0) ? A(0) : factor * value);
+        if (e < to.y.width) to.y.row(b, h, t)[e] = Dev::template narrow<T>(factor == A(0) ? A(0) : factor * value);
       });
       if (to.row_sum && dev.lane() % 4 == 0) to.row_sum(b, h, t) = delta;
     }

@@ -51,7 +51,8 @@ LION_DEVICE void load_rows(const Dev& dev, const Tokens<const T>& tokens, Index 
   constexpr int kVector = 16 / static_cast<int>(sizeof(T)), kVectors = width / kVector;
   for (int i = dev.thread(); i < kTileRows<T> * kVectors; i += dev.threads()) {
     const int row = i / kVectors, column = i % kVectors * kVector;
-    const A by = row < size ? factor(row) : A(0);
+    // Rows without columns may have no memory either.
+    const A by = row < size && column < tokens.width ? factor(row) : A(0);
     const T* from = by == A(0) ? tokens.data : row_of(row) + column;
     T* at = to + row * stride + column;
     const bool whole = column + kVector <= tokens.width;
