@@ -175,6 +175,14 @@ TEST_CASE("tables trains the text models on a novel, the same models for any num
   REQUIRE(sections(two).at("text-accuracy").at("models") == section.at("models"));
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LION_TEST_SANITIZED
+#endif
+#endif
+
+#if !defined(LION_TEST_SANITIZED) && !defined(__SANITIZE_ADDRESS__)  // which keeps freed memory, and takes its time
+
 TEST_CASE("tables measures the memory of each model alone") {
   // What a process holds anyway hides tiny models; a large batch of images does not let itself be hidden.
   const auto memory = [](int batch) {
@@ -205,6 +213,8 @@ TEST_CASE("tables measures the memory of each model alone") {
     for (const char* wide : {"Hydra", "Vim"}) REQUIRE(many.at(wide) > 1.25 * bytes);
   }
 }
+
+#endif
 
 TEST_CASE("tables says what is wrong") {
   const auto refused = [](const std::vector<std::string>& arguments, const std::string& message) {
