@@ -41,7 +41,7 @@ View<const std::uint8_t, Rank> parse_idx(std::span<const std::byte> bytes, const
   Shape<Rank> shape{};
   const std::uint64_t held = bytes.size() - kHeader;
   // With 1 for each 0, since the strides of an empty array must be numbers too.
-  constexpr std::uint64_t kMost = std::numeric_limits<Index>::max();
+  constexpr std::uint64_t kMost = (std::numeric_limits<Index>::max)();
   std::uint64_t size = 1;
   bool empty = false;
   for (std::size_t r = 0; r < Rank; ++r) {
