@@ -6,9 +6,9 @@
 using namespace lion;
 using namespace nn_test;
 
-TEST_CASE("y = x Wᵀ + b (+ residual), at sizes around the panels") {
+TEST_CASE("y = x Wᵀ + b (+ residual), at sizes around the panels and strips") {
   for (const auto& [n, in, out] :
-       {Shape<3>{1, 1, 1}, {1, 7, 3}, {3, 129, 5}, {130, 3, 257}, {257, 65, 131}, {5, 300, 1}}) {
+       {Shape<3>{1, 1, 1}, {1, 7, 3}, {3, 129, 5}, {130, 3, 257}, {257, 65, 131}, {5, 300, 1}, {525, 400, 70}}) {
     nn::Linear<double> layer("l", in, out);
     fill(layer, 1, 1);
     const auto x = tensor<double, 2>({n, in}, 3);
@@ -63,6 +63,13 @@ TEST_CASE("rows may lie apart; results are the same bits for any number of threa
   const View<const float, 2> part(x.data(), {300, 70}, {90, 1});
   Tensor<float, 2> y({300, 150}), again({300, 150});
   layer.forward(part, y, {});
+  for (Index t = 0; t < 300; ++t) {
+    for (Index o = 0; o < 150; ++o) {
+      double expected = layer.bias.value(o);
+      for (Index i = 0; i < 70; ++i) expected += static_cast<double>(part(t, i)) * layer.weight.value(o * 70 + i);
+      REQUIRE(y(t, o) == Approx(expected).epsilon(1e-5).margin(1e-5));
+    }
+  }
   layer.backward_weights(y, part, {});
   const auto weight = layer.weight.grad.clone(), bias = layer.bias.grad.clone();
   for (const Index threads : {2, 3}) {

@@ -6,12 +6,16 @@
 
 #include "lion/core/executor.hpp"
 #include "lion/core/view.hpp"
+#include "lion/cpu/linear_product.hpp"
 #include "lion/cpu/product.hpp"
 
 namespace lion::nn {
 
 /// Rows of a token matrix that one task takes.
 inline constexpr Index kRowBlock = 128;
+/// Of a linear layer: rows for which weights are turned once, and columns, few so that there are tasks for many
+/// threads.
+inline constexpr Index kLinearRows = 512, kLinearColumns = 64;
 
 namespace detail {
 
@@ -84,13 +88,13 @@ template <Real S>
 void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S> bias,
                     const View<const S, 2>& residual, const View<S, 2>& y, const Executor& executor) {
   const Index in = x.extent(1), out = y.extent(1) / static_cast<Index>(w.size());
-  detail::for_each_layer_tile(y.extent(0), w.size(), out, kRowBlock, 2 * cpu::kPanel, executor,
+  detail::for_each_layer_tile(y.extent(0), w.size(), out, kLinearRows, kLinearColumns, executor,
                               [&](std::size_t p, Index i, Index n, Index j, Index m) {
                                 const Index column = static_cast<Index>(p) * out + j;
                                 auto tile = detail::map(y, i, n, column, m);
                                 detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
-                                cpu::add_product(tile, detail::map(x, i, n, 0, in),
-                                                 cpu::matrix(w[p] + j * in, m, in).transpose());
+                                cpu::add_linear_product<S>(tile, detail::map(x, i, n, 0, in),
+                                                           cpu::matrix(w[p] + j * in, m, in));
                               });
 }
 
