@@ -11,7 +11,7 @@ namespace lion::bench {
 /// Runs `rounds` of 12 independent chains of fused multiply-adds on full vectors; returns operations (2 per entry).
 inline double multiply_add_chains(std::size_t rounds) {
   using Packet = Eigen::internal::packet_traits<float>::type;
-  constexpr std::size_t width = Eigen::internal::unpacket_traits<Packet>::size;
+  constexpr std::size_t width = Eigen::internal::packet_traits<float>::size;
   using Eigen::internal::pmadd;
   const Packet factor = Eigen::internal::pset1<Packet>(0.999f), term = Eigen::internal::pset1<Packet>(1e-3f);
   float start = 0;  // chains that start alike would be merged into one
