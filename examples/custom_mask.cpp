@@ -69,8 +69,8 @@ struct StepSize {
     View<A, 3> dlog_decay;  // [B,H,L] dℓ
     View<A, 3> dgate;       // [B,H,L] dγ
 
-    void log_decay(Index b, Index h, Index t, A value) const { dlog_decay(b, h, t) = value; }
-    void gate(Index b, Index h, Index t, A value) const { dgate(b, h, t) = value; }
+    LION_HOST_DEVICE void log_decay(Index b, Index h, Index t, A value) const { dlog_decay(b, h, t) = value; }
+    LION_HOST_DEVICE void gate(Index b, Index h, Index t, A value) const { dgate(b, h, t) = value; }
     void check(const AttentionDims& dims) const {
       lion::require_shape<3>("attention", "dlog_decay", dlog_decay.shape(), {dims.B, dims.H, dims.L}, " to match v");
       lion::require_shape<3>("attention", "dgate", dgate.shape(), {dims.B, dims.H, dims.L}, " to match v");

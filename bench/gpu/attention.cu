@@ -1,7 +1,7 @@
-// The operator on the GPU at hand, forward, as a table in Markdown on standard output: 32768 tokens in sequences of
-// L, 12 heads of D = E = 64. Times are medians of runs of at least 20 ms. `of copy`: the time that copying as many
-// bytes as q, k, v and y have would take, measured in the same run, over the time taken: 100 % is as quick as memory
-// allows.
+// The operator on the GPU at hand, forward and backward, as a table in Markdown on standard output: 32768 tokens in
+// sequences of L, 12 heads of D = E = 64; backward with y and the row sums kept. Times are medians of runs of at least
+// 20 ms. `of copy`: the time that copying as many bytes as the tensors have (forward q, k, v, y; backward those, dy,
+// dq, dk and dv) would take, measured in the same run, over the time taken: 100 % is as quick as memory allows.
 
 #include <algorithm>
 #include <concepts>
@@ -83,8 +83,20 @@ double milliseconds(F&& f) {
 template <class T>
 class Bench {
  public:
-  Bench() : q_(kSize), k_(kSize), v_(kSize), y_(kSize), per_head_(kHeads), per_token_(kTokens * kHeads) {
-    q_.fill(0, 1), k_.fill(0, 1), v_.fill(-1, 1), per_head_.fill(-0.1f, 0), per_token_.fill(-0.5f, 0);
+  Bench()
+      : q_(kSize),
+        k_(kSize),
+        v_(kSize),
+        y_(kSize),
+        dy_(kSize),
+        dq_(kSize),
+        dk_(kSize),
+        dv_(kSize),
+        per_head_(kHeads),
+        per_token_(kTokens * kHeads),
+        row_sum_(kTokens * kHeads),
+        slopes_(kTokens * kHeads) {
+    q_.fill(0, 1), k_.fill(0, 1), dy_.fill(-1, 1), per_head_.fill(-0.1f, 0), per_token_.fill(-0.5f, 0);
     // A copy reads and writes: q and k to v and y is the traffic of all four.
     copy_ = milliseconds([&] {
       check(cudaMemcpyAsync(v_.data(), q_.data(), kSize * sizeof(T), cudaMemcpyDeviceToDevice), "cudaMemcpyAsync");
@@ -108,33 +120,40 @@ class Bench {
   template <class F>
   void masks(Index L) {
     [[maybe_unused]] const Index B = kTokens / L;
-    one<mask::Decay, F>(L, {{per_head_.data(), {kHeads}}});
+    one<mask::Decay, F>(L, {{per_head_.data(), {kHeads}}}, {{slopes_.data(), {kHeads}}});
     if constexpr (std::same_as<T, bfloat16>) {  // masks make the difference where memory does not
-      one<mask::Linear, F>(L, {});
-      one<mask::Selective, F>(L, {{per_token_.data(), {B, kHeads, L}}});
+      one<mask::Linear, F>(L, {}, {});
+      one<mask::Selective, F>(L, {{per_token_.data(), {B, kHeads, L}}}, {{slopes_.data(), {B, kHeads, L}}});
     }
   }
 
   template <class M, class F>
-  void one(Index L, const MaskParameters<M, T>& parameters) {
+  void one(Index L, const MaskParameters<M, T>& parameters, const MaskGradients<M, T>& slopes) {
     const Shape<4> shape{kTokens / L, kHeads, L, kWidth};
     const auto view = [&](const Buffer<T>& buffer) { return View<T, 4>(buffer.data(), shape); };
     const Attention<M, F, backend::Cuda> attention;
     const AttentionInputs<T> in{view(q_), view(k_), view(v_)};
-    const std::size_t bytes = attention.workspace_size(in);
-    const Buffer<std::byte> scratch(static_cast<Index>(bytes));
-    Workspace workspace(scratch.data(), bytes);
-    const double time = milliseconds([&] { attention.forward(in, parameters, {view(y_)}, workspace); });
+    const View<accumulator_t<T>, 3> row_sum(row_sum_.data(), {shape[0], shape[1], shape[2]});
+    const std::size_t bytes = attention.workspace_size(in),
+                      backward_bytes = attention.backward_workspace_size(in, 1, true);
+    const Buffer<std::byte> scratch(static_cast<Index>(std::max(bytes, backward_bytes)));
+    Workspace workspace(scratch.data(), std::max(bytes, backward_bytes));
+    const double forward = milliseconds([&] { attention.forward(in, parameters, {view(y_), row_sum}, workspace); });
+    const double backward = milliseconds([&] {
+      attention.backward(in, parameters, {view(dy_), view(y_), row_sum}, {view(dq_), view(dk_), view(dv_)}, slopes,
+                         workspace);
+    });
     const double share = static_cast<double>(count(shape)) / static_cast<double>(kSize);  // L may not divide all
-    std::printf("| %s | %s | %s | %td | %.3f | %.0f | %.0f %% | %.1f |\n", std::string(name_of<T>()).c_str(),
-                std::string(M::name).c_str(), std::string(F::name).c_str(), L, time,
-                static_cast<double>(shape[0] * L) / time / 1000, 100 * copy_ * share / time,
-                static_cast<double>(bytes) / (1 << 20));
+    const double tokens = static_cast<double>(shape[0] * L);
+    std::printf("| %s | %s | %s | %td | %.3f | %.0f | %.0f %% | %.1f | %.3f | %.0f %% | %.1f |\n",
+                std::string(name_of<T>()).c_str(), std::string(M::name).c_str(), std::string(F::name).c_str(), L,
+                forward, tokens / forward / 1000, 100 * copy_ * share / forward, static_cast<double>(bytes) / (1 << 20),
+                backward, 200 * copy_ * share / backward, static_cast<double>(backward_bytes) / (1 << 20));
     std::fflush(stdout);
   }
 
-  Buffer<T> q_, k_, v_, y_;
-  Buffer<accumulator_t<T>> per_head_, per_token_;
+  Buffer<T> q_, k_, v_, y_, dy_, dq_, dk_, dv_;
+  Buffer<accumulator_t<T>> per_head_, per_token_, row_sum_, slopes_;
   double copy_ = 0;
 };
 
@@ -145,10 +164,12 @@ int main() {
   check(cudaGetDeviceProperties(&gpu, 0), "no GPU");
   int runtime = 0;
   check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-  std::printf("%s, %d multiprocessors, CUDA %d.%d: forward, 32768 tokens in sequences of L, H = 12, D = E = 64\n\n",
-              gpu.name, gpu.multiProcessorCount, runtime / 1000, runtime % 1000 / 10);
+  std::printf("%s, %d multiprocessors, CUDA %d.%d: 32768 tokens in sequences of L, H = 12, D = E = 64\n\n", gpu.name,
+              gpu.multiProcessorCount, runtime / 1000, runtime % 1000 / 10);
   std::printf(
-      "| type | mask | form | L | ms | Mtokens/s | of copy | scratch, MiB |\n|---|---|---|---|---|---|---|---|\n");
+      "| type | mask | form | L | forward, ms | Mtokens/s | of copy | scratch, MiB | backward, ms | of copy | scratch, "
+      "MiB "
+      "|\n|---|---|---|---|---|---|---|---|---|---|---|\n");
   Bench<bfloat16>().lengths();
   Bench<float>().lengths();
 }

@@ -46,6 +46,33 @@ AttentionDims checked_shapes(const AttentionInputs<T>& in) {
   return dims;
 }
 
+/// Upstream rows; returns whether y and δ must be computed again.
+template <bool divides, class T>
+bool check_upstream(const AttentionUpstream<T>& upstream, const AttentionDims& dims) {
+  require_like("dy", upstream.dy, {dims.B, dims.H, dims.L, dims.E}, " to match v");
+  if constexpr (!divides) return false;
+  if (static_cast<bool>(upstream.y) != static_cast<bool>(upstream.row_sum)) {
+    fail(std::string(upstream.y ? "row_sum" : "y") + " is absent, expected y and row_sum both, or neither");
+  }
+  if (!upstream.y) return true;
+  require_like("y", upstream.y, {dims.B, dims.H, dims.L, dims.E}, " to match v");
+  require_shape<3>("attention", "row_sum", upstream.row_sum.shape(), {dims.B, dims.H, dims.L}, " to match v");
+  return false;
+}
+
+/// What backward writes.
+template <class M, class T>
+void check_gradients(const AttentionInputs<T>& in, const AttentionGradients<T>& gradients, std::size_t masks,
+                     std::span<const MaskGradients<M, T>> mask_gradients, const AttentionDims& dims) {
+  require_like("dq", gradients.dq, in.q.shape(), " to match q");
+  require_like("dk", gradients.dk, in.k.shape(), " to match k");
+  require_like("dv", gradients.dv, in.v.shape(), " to match v");
+  if (mask_gradients.size() != masks) {
+    fail("there are " + std::to_string(mask_gradients.size()) + " mask gradients, expected " + std::to_string(masks));
+  }
+  for (const MaskGradients<M, T>& mask_gradient : mask_gradients) mask_gradient.check(dims);
+}
+
 template <class A>
 void check_incoming(const Incoming<A>& incoming, const AttentionDims& dims, const char* earlier, const char* later) {
   const Shape<4> shape{dims.B, dims.H, dims.D, dims.E + 1};

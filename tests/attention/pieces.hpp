@@ -53,10 +53,11 @@ struct Summary {
   Tensor<A, 2> log_decay;
 };
 
-/// The summaries first … last−1 as one, bracketed at random; nothing at all is no summary.
-template <class A>
+/// The summaries first … last−1 as one, bracketed at random, by the backend's combine(x, y, out); nothing at all is no
+/// summary.
+template <class A, class Combine>
 std::unique_ptr<Summary<A>> combined(Random& random, std::vector<Summary<A>>& all, const AttentionDims& d,
-                                     std::size_t first, std::size_t last) {
+                                     std::size_t first, std::size_t last, Combine&& combine) {
   if (first == last) return nullptr;
   auto result = std::make_unique<Summary<A>>(d);
   if (last - first == 1) {
@@ -66,11 +67,11 @@ std::unique_ptr<Summary<A>> combined(Random& random, std::vector<Summary<A>>& al
     return result;
   }
   const std::size_t middle = first + 1 + static_cast<std::size_t>(random.below(static_cast<Index>(last - first) - 1));
-  auto x = combined(random, all, d, first, middle), y = combined(random, all, d, middle, last);
+  auto x = combined(random, all, d, first, middle, combine), y = combined(random, all, d, middle, last, combine);
   const Index out = random.below(3);  // apart, or in place of either
-  if (out == 0) combine<A>(x->view(), y->view(), result->view());
-  if (out == 1) combine<A>(x->view(), y->view(), x->view());
-  if (out == 2) combine<A>(x->view(), y->view(), y->view());
+  if (out == 0) combine(x->view(), y->view(), result->view());
+  if (out == 1) combine(x->view(), y->view(), x->view());
+  if (out == 2) combine(x->view(), y->view(), y->view());
   return out == 0 ? std::move(result) : out == 1 ? std::move(x) : std::move(y);
 }
 
@@ -78,8 +79,9 @@ std::unique_ptr<Summary<A>> combined(Random& random, std::vector<Summary<A>>& al
 template <class A>
 struct Arriving {
   std::unique_ptr<Summary<A>> before, after;
-  Arriving(Random& random, std::vector<Summary<A>>& all, const AttentionDims& d, std::size_t i)
-      : before(combined(random, all, d, 0, i)), after(combined(random, all, d, i + 1, all.size())) {}
+  template <class Combine>
+  Arriving(Random& random, std::vector<Summary<A>>& all, const AttentionDims& d, std::size_t i, Combine&& combine)
+      : before(combined(random, all, d, 0, i, combine)), after(combined(random, all, d, i + 1, all.size(), combine)) {}
   Incoming<A> views() const {
     Incoming<A> incoming;
     if (before) incoming.from_earlier = std::as_const(before->to_later).view();
@@ -88,11 +90,12 @@ struct Arriving {
   }
 };
 
-/// The answer of the whole from its segments, cut at these places; `keep`: backward gets y and δ.
-template <class T, class M, class F, class N, class Dir>
-Answer in_pieces(Random& random, const Problem& p, const std::vector<Index>& cuts, F form, bool keep) {
+/// The answer of the whole from its segments, cut at these places; `keep`: backward gets y and δ. `attention` is the
+/// operator on a backend, `combine` the backend's.
+template <class T, class M, class N, class Attention, class Combine>
+Answer in_pieces(Random& random, const Problem& p, const std::vector<Index>& cuts, bool keep,
+                 const Attention& attention, Combine&& combine) {
   using A = accumulator_t<T>;
-  const auto attention = attention_for<M, F, N, Dir>(p, form);
   const AttentionDims& d = p.dims;
   Answer a;
   a.y = a.dv = p.v;
@@ -116,7 +119,7 @@ Answer in_pieces(Random& random, const Problem& p, const std::vector<Index>& cut
     const View<A, 3> row_sum(s.row_sum.data(), s.row_sum_shape);
     PoisonedScratch scratch(attention.segment_workspace_size(s.in));
     Workspace workspace = scratch.workspace();
-    const Arriving<A> arriving(random, keys, d, i);
+    const Arriving<A> arriving(random, keys, d, i, combine);
     attention.forward_segment(s.in, s.masks[0].mask, arriving.views(), {s.y.view(), row_sum}, workspace);
     paste(a.y, s.y.get(), d.L, d.E, cuts[i], cuts[i + 1]);
     PoisonedScratch backward_scratch(attention.segment_backward_workspace_size(s.in, {}, true));
@@ -132,7 +135,7 @@ Answer in_pieces(Random& random, const Problem& p, const std::vector<Index>& cut
     if (N::divides && keep) upstream = {s.dy.view(), s.y.view(), row_sum};
     PoisonedScratch scratch(attention.segment_backward_workspace_size(s.in, {}, N::divides && keep));
     Workspace workspace = scratch.workspace();
-    const Arriving<A> arriving_keys(random, keys, d, i), arriving_queries(random, queries, d, i);
+    const Arriving<A> arriving_keys(random, keys, d, i, combine), arriving_queries(random, queries, d, i, combine);
     attention.backward_segment(s.in, s.masks[0].mask, {arriving_keys.views(), arriving_queries.views()}, upstream,
                                {s.dq.view(), s.dk.view(), s.dv.view()}, s.slopes[0], workspace);
     paste(a.dq, s.dq.get(), d.L, d.D, cuts[i], cuts[i + 1]);
@@ -147,16 +150,16 @@ Answer in_pieces(Random& random, const Problem& p, const std::vector<Index>& cut
   return a;
 }
 
-template <class T, class M, class N, class Dir>
-void require_pieces(std::uint64_t seed) {
+/// check(random, problem, cuts, keep) for random problems and cuts.
+template <class M, class N, class Dir, class Check>
+void for_each_cut(std::uint64_t seed, int rounds, Check&& check) {
   Random random(seed);
   RandomOptions o{N::divides, Dir::past, Dir::future};
-  for (int round = 0; round < 8; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     const Index L = random.pick<Index>({3, 40, 150, 200});
     o.padded = random.chance(0.3);
     Problem p = random_problem(random, {1 + random.below(2), 2, 1 + random.below(2), L, 5, 6}, M::decay, false, o);
     p.orders = {{}};
-    const Answer wanted = dense_answer(p);
     std::vector<Index> cuts{0, L};
     for (Index i = random.below(6); i > 0; --i) cuts.push_back(random.below(L + 1));
     if (random.chance(0.5)) cuts.insert(cuts.end(), {L / 2, L / 2, L / 2 + 1});  // segments of no token and of one
@@ -164,17 +167,25 @@ void require_pieces(std::uint64_t seed) {
     std::string text;
     for (Index at : cuts) text += " " + std::to_string(at);
     INFO("cuts" << text << ", padded " << o.padded << ", round " << round);
-    const bool keep = random.chance(0.5);
+    check(random, p, cuts, random.chance(0.5));
+  }
+}
+
+template <class T, class M, class N, class Dir>
+void require_pieces(std::uint64_t seed) {
+  for_each_cut<M, N, Dir>(seed, 8, [](Random& random, const Problem& p, const std::vector<Index>& cuts, bool keep) {
+    const Answer wanted = dense_answer(p);
     const auto check = [&](auto form, const char* name) {
       INFO("form " << name);
-      require_close<M>(in_pieces<T, M, decltype(form), N, Dir>(random, p, cuts, form, keep), wanted, p.dims,
-                       limits<T>());
+      const auto attention = attention_for<M, decltype(form), N, Dir>(p, form);
+      const auto combined = [](const auto& x, const auto& y, const auto& out) { combine(x, y, out); };
+      require_close<M>(in_pieces<T, M, N>(random, p, cuts, keep, attention, combined), wanted, p.dims, limits<T>());
     };
     check(form::Full{}, "full");
     check(form::Rnn{}, "rnn");
     check(form::Chunk{16}, "chunk of 16");
     check(form::Chunk{100}, "chunk of 100");
-  }
+  });
 }
 
 template <class M>

@@ -57,3 +57,34 @@ TEST_CASE("the door of the kernels says what is wrong before anything is started
       },
       "attention: workspace has memory of its own, expected one over the device's memory");
 }
+
+TEST_CASE("the door of the backward kernels says what is wrong before anything is started") {
+  const Shape<4> shape{1, 2, 5, 4};
+  const View<const float, 4> in(nullptr, shape);
+  const View<float, 4> out(nullptr, shape);
+  const MaskGradients<mask::Selective, float> slopes{{nullptr, {1, 2, 5}}};
+  const auto refused = [&](const AttentionUpstream<float>& upstream, const AttentionGradients<float>& gradients,
+                           std::span<const MaskGradients<mask::Selective, float>> of_masks,
+                           const std::string& message) {
+    const OrderedMask<mask::Selective, float> mask{{{nullptr, {1, 2, 5}}}};
+    std::vector<std::byte> bytes(100);
+    Workspace workspace(bytes.data(), bytes.size());
+    require_error<ArgumentError>(
+        [&] {
+          Op{}.backward<float>(simt::Emulated{}, {in, in, in}, {&mask, 1}, upstream, gradients, of_masks, workspace);
+        },
+        message);
+  };
+  const View<float, 4> narrow(nullptr, {1, 2, 5, 3});
+  const View<const float, 3> row_sum(nullptr, {1, 2, 5});
+  const std::span one(&slopes, 1);
+  refused({narrow}, {out, out, out}, one, "attention: dy has shape [1,2,5,3], expected [1,2,5,4] to match v");
+  refused({in, in}, {out, out, out}, one, "attention: row_sum is absent, expected y and row_sum both, or neither");
+  refused({in, in, row_sum}, {narrow, out, out}, one,
+          "attention: dq has shape [1,2,5,3], expected [1,2,5,4] to match q");
+  refused({in}, {out, out, out}, {}, "attention: there are 0 mask gradients, expected 1");
+  const MaskGradients<mask::Selective, float> short_slopes{{nullptr, {1, 2, 4}}};
+  refused({in}, {out, out, out}, {&short_slopes, 1},
+          "attention: dlog_lambda has shape [1,2,4], expected [1,2,5] to match v");
+  refused({in}, {out, out, out}, one, "workspace: 100 bytes given, expected at least 552");
+}

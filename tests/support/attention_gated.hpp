@@ -23,8 +23,8 @@ struct Gated {
   template <class A>
   struct Gradients {
     View<A, 3> dlog_lambda, dfactor;  // [B,H,L]
-    void log_decay(Index b, Index h, Index t, A value) const { dlog_lambda(b, h, t) = value; }
-    void gate(Index b, Index h, Index t, A value) const { dfactor(b, h, t) = value; }
+    LION_HOST_DEVICE void log_decay(Index b, Index h, Index t, A value) const { dlog_lambda(b, h, t) = value; }
+    LION_HOST_DEVICE void gate(Index b, Index h, Index t, A value) const { dfactor(b, h, t) = value; }
     void check(const AttentionDims&) const {}
   };
 };

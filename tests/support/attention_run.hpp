@@ -127,6 +127,16 @@ struct Setup {
     }
   }
 
+  void take_gradients(Answer& a) {
+    a.dq = dq.get();
+    a.dk = dk.get();
+    a.dv = dv.get();
+    for (auto& of_mask : storage) {
+      a.dlog_lambda.push_back(of_mask.dlog_lambda());
+      if constexpr (M::gated) a.dgate.push_back(of_mask.dgate());
+    }
+  }
+
   Laid<T> q, k, v, dy, y, dv, dq, dk;
   std::vector<A> row_sum;
   Shape<3> row_sum_shape;
@@ -167,13 +177,7 @@ Answer run(const Attention<M, F, backend::Cpu, N, Dir>& attention, const Problem
   if (keep) upstream = {s.dy.view(), s.y.view(), row_sum};
   attention.backward(s.in, s.masks, upstream, {s.dq.view(), s.dk.view(), s.dv.view()}, s.slopes, workspace,
                      options.executor);
-  a.dq = s.dq.get();
-  a.dk = s.dk.get();
-  a.dv = s.dv.get();
-  for (auto& storage : s.storage) {
-    a.dlog_lambda.push_back(storage.dlog_lambda());
-    if constexpr (M::gated) a.dgate.push_back(storage.dgate());
-  }
+  s.take_gradients(a);
   return a;
 }
 

@@ -154,7 +154,8 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
                           const SegmentSummary<accumulator_t<T>>& out, Workspace& workspace,
                           Executor executor = {}) const {
     const AttentionDims dims = segment_dims(in, mask);
-    if (check_upstream(upstream, dims)) cpu::fail("y and row_sum are absent, expected both for a segment's summary");
+    if (door::check_upstream<N::divides>(upstream, dims))
+      cpu::fail("y and row_sum are absent, expected both for a segment's summary");
     check_summary(out, dims);
     const double s = resolved_scale(dims);
     using Tiles = BackwardTiles<T>;
@@ -289,20 +290,6 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     });
   }
 
-  /// Whether y and δ must be computed again.
-  template <class T>
-  bool check_upstream(const AttentionUpstream<T>& upstream, const AttentionDims& dims) const {
-    cpu::require_like("dy", upstream.dy, {dims.B, dims.H, dims.L, dims.E}, " to match v");
-    if constexpr (!N::divides) return false;
-    if (static_cast<bool>(upstream.y) != static_cast<bool>(upstream.row_sum)) {
-      cpu::fail(std::string(upstream.y ? "row_sum" : "y") + " is absent, expected y and row_sum both, or neither");
-    }
-    if (!upstream.y) return true;
-    cpu::require_like("y", upstream.y, {dims.B, dims.H, dims.L, dims.E}, " to match v");
-    require_shape<3>("attention", "row_sum", upstream.row_sum.shape(), {dims.B, dims.H, dims.L}, " to match v");
-    return false;
-  }
-
   template <class T>
   void check_masks(const AttentionInputs<T>& in, std::span<const OrderedMask<M, T>> masks, const AttentionDims& dims,
                    Arena arena) const {
@@ -337,15 +324,8 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
                     const IncomingBackward<accumulator_t<T>>& incoming, Workspace& workspace,
                     const Executor& executor) const {
     const AttentionDims dims = cpu::checked_dims(in);
-    const bool again = check_upstream(upstream, dims);
-    cpu::require_like("dq", gradients.dq, in.q.shape(), " to match q");
-    cpu::require_like("dk", gradients.dk, in.k.shape(), " to match k");
-    cpu::require_like("dv", gradients.dv, in.v.shape(), " to match v");
-    if (mask_gradients.size() != masks.size()) {
-      cpu::fail("there are " + std::to_string(mask_gradients.size()) + " mask gradients, expected " +
-                std::to_string(masks.size()));
-    }
-    for (const MaskGradients<M, T>& mask_gradient : mask_gradients) mask_gradient.check(dims);
+    const bool again = door::check_upstream<N::divides>(upstream, dims);
+    door::check_gradients<M>(in, gradients, masks.size(), mask_gradients, dims);
     cpu::check_incoming(incoming.keys, dims, "incoming.keys.from_earlier", "incoming.keys.from_later");
     cpu::check_incoming(incoming.queries, dims, "incoming.queries.from_earlier", "incoming.queries.from_later");
     const cpu::BackwardCall<Types<T>> call(in, dims, options(in, dims), masks.size(), again, executor);

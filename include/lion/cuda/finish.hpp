@@ -1,7 +1,8 @@
 #pragma once
-/// What becomes of complete sums n' = [n, d]: they wait for another pass or order, or become y (math.md §1).
+/// What becomes of complete sums n' = [n, d]: they wait for another pass or order, or become y (math.md §1), or, where
+/// backward runs the forward pass again, what it needs of y (§4).
 
-#include "lion/cuda/head.hpp"
+#include "lion/cuda/upstream.hpp"
 
 namespace lion::cuda {
 
@@ -12,6 +13,7 @@ struct Finish {
 
   Tokens<T> y;
   View<A, 3> row_sum{};  ///< [B,H,L], wanted if present
+  Upstream<T> upstream;  ///< if it has weights, they and its slopes are written and y is not
   A* waiting = nullptr;  // [B, H, L, columns]
   Index heads = 0, length = 0;
   int columns = 0;

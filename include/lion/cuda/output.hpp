@@ -2,8 +2,10 @@
 /// n' of a tile of rows: its pairs with the tiles of its chunk, and what it sees of the states at the chunk's edges
 /// (math.md §1, §3). The full form is one chunk; with a global state there are no pairs.
 
+#include "lion/cuda/chunk_states.hpp"
+#include "lion/cuda/chunk_tiles.hpp"
 #include "lion/cuda/finish.hpp"
-#include "lion/cuda/state.hpp"
+#include "lion/cuda/tile_decay.hpp"
 
 namespace lion::cuda {
 
@@ -22,9 +24,10 @@ struct OutputKernel {
 
   struct Parameters {
     Walk<T, M> walk;
-    ChunkStates<T> past, future;  ///< absent: none are seen
-    Index chunk = 0;              ///< tokens, a multiple of kRows or at least the longest sequence
-    bool global = false;          ///< F of the first chunk serves every token
+    ChunkStates<T> past, future;                 ///< absent: none are seen
+    Index chunk = 0;                             ///< tokens, a multiple of kRows or at least the longest sequence
+    bool global = false;                         ///< F of the first chunk serves every token
+    bool open_left = false, open_right = false;  ///< F comes in from before the sequence, G from after it
     Finish<T, N> finish{};
   };
 
@@ -42,13 +45,8 @@ struct OutputKernel {
   };
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
-    const Sequences& sequences = p.walk.sequences;
-    const Index slot = dev.block(0), s = sequences.sequence_of(slot, kRows);
-    const Stretch sequence = sequences.at(s);
-    const Index tile = slot - sequences.first_slot(s, kRows);
-    if (tile * kRows >= sequence.size) return;  // a number without a tile
-    OutputKernel::Block<Dev> block(dev, p, s, sequence, tile);
-    block.run();
+    Block<Dev> block(dev, p);
+    if (!block.tiles.none()) block.run();
   }
 
  private:
@@ -61,36 +59,24 @@ template <class Dev>
 struct OutputKernel<T, M, N, Dir, W>::Block {
   const Dev& dev;
   const Parameters& p;
-  Index b, h, s;
-  Stretch sequence;
-  Index tile, first_tile, last_tile;  // of the sequence; the chunk's are [first, last]
+  Index b, h;
+  ChunkTiles<A, kRows> tiles;
+  Stretch own;
   SharedArena arena;
   Shared shared;
   Sums sums;
 
-  LION_DEVICE Block(const Dev& dev_, const Parameters& p_, Index s_, Stretch sequence_, Index tile_)
+  LION_DEVICE Block(const Dev& dev_, const Parameters& p_)
       : dev(dev_),
         p(p_),
         b(dev.block(2)),
         h(dev.block(1)),
-        s(s_),
-        sequence(sequence_),
-        tile(tile_),
+        tiles(p.walk.sequences, dev.block(0), p.chunk),
+        own(tiles.stretch(tiles.tile)),
         arena(dev.shared()),
-        shared(arena) {
-    const Index tiles = (sequence.size + kRows - 1) / kRows;
-    const Index of_chunk = (p.chunk + kRows - 1) / kRows;
-    first_tile = tile / of_chunk * of_chunk;
-    last_tile = (first_tile + of_chunk < tiles ? first_tile + of_chunk : tiles) - 1;
-  }
-
-  LION_DEVICE Stretch stretch(Index t) const {
-    const Index at = t * kRows, left = sequence.size - at;
-    return {sequence.first + at, left < kRows ? left : Index(kRows)};
-  }
+        shared(arena) {}
 
   LION_DEVICE void run() {
-    const Stretch own = stretch(tile);
     shared.rows.derive(dev, p.walk, b, h, own);
     load_rows<W>(
         dev, p.walk.q, own.size, [&](int i) { return p.walk.q.row(b, h / p.walk.group, p.walk.token(own.first + i)); },
@@ -108,37 +94,38 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
       if constexpr (Dir::future) side<false>();
     } else {
       arrive();
-      look(p.past, p.walk.sequences.first_slot(s, p.past.size), [](int) { return A(1); });
+      look(p.past, p.walk.sequences.first_slot(tiles.sequence_number, p.past.size), [](int) { return A(1); });
     }
     finish();
   }
 
-  /// The tiles of the chunk on one side, nearest first, as far as anything is seen; then the state at its edge.
+  /// The tiles of the chunk on one side, and the state at its edge.
   template <bool past>
   LION_DEVICE void side() {
-    double between = 0;  // log of the decay across the tiles strictly between
-    constexpr double horizon = mask::kHorizon<A>;
-    for (Index t = past ? tile - 1 : tile + 1; (past ? t >= first_tile : t <= last_tile) && between > horizon;
-         past ? --t : ++t) {
-      dev.barrier();  // the tile before has been used
-      shared.columns.derive(dev, p.walk, b, h, stretch(t));
-      load_keys(stretch(t));
-      arrive();
-      const A factor = decays ? Dev::exp(static_cast<A>(between)) : A(1);
-      add_pairs([&](int i, int j) {
-        if constexpr (!decays) return A(1);
-        return factor * (past ? shared.rows.from_left(i) * shared.columns.to_right(j)
-                              : shared.rows.from_right(i) * shared.columns.to_left(j));
-      });
-      between += shared.columns.total();
-    }
+    const auto across = [](double log) { return decays ? Dev::exp(static_cast<A>(log)) : A(1); };
     const ChunkStates<T>& states = past ? p.past : p.future;
-    if (!states.data || between <= horizon) return;
-    const Index tiles = (sequence.size + kRows - 1) / kRows;
-    if (past ? first_tile == 0 : last_tile == tiles - 1) return;
-    const Index number = p.walk.sequences.first_slot(s, states.size) + first_tile * kRows / states.size;
-    const A factor = decays ? Dev::exp(static_cast<A>(between)) : A(1);
-    look(states, number, [&](int i) { return factor * (past ? shared.rows.from_left(i) : shared.rows.from_right(i)); });
+    tiles.template side<past>(
+        past ? p.open_left : p.open_right,
+        [&](Index t, double between) {
+          const Stretch columns = tiles.stretch(t);
+          dev.barrier();  // the tile before has been used
+          shared.columns.derive(dev, p.walk, b, h, columns);
+          load_keys(columns);
+          arrive();
+          const A factor = across(between);
+          add_pairs([&](int i, int j) {
+            if constexpr (!decays) return A(1);
+            return factor * (past ? shared.rows.from_left(i) * shared.columns.to_right(j)
+                                  : shared.rows.from_right(i) * shared.columns.to_left(j));
+          });
+          return shared.columns.total();
+        },
+        [&](double between) {
+          if (!states.data) return;
+          const A factor = across(between);
+          look(states, tiles.chunk_slot(p.walk.sequences, states.size),
+               [&](int i) { return factor * (past ? shared.rows.from_left(i) : shared.rows.from_right(i)); });
+        });
   }
 
   LION_DEVICE void load_keys(Stretch columns) {
@@ -151,7 +138,10 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     load_rows<W>(
         dev, walk.v, columns.size, [&](int j) { return walk.v.row(b, h, token(j)); },
         [&](int j) { return A(seen(j) ? 1 : 0); }, kValueStride, shared.v);
-    if constexpr (N::divides) fill_ones<W>(dev, columns.size, seen, kValueStride, shared.v);
+    if constexpr (N::divides) {
+      fill_last<W>(
+          dev, columns.size, [&](int j) { return A(seen(j) ? 1 : 0); }, kValueStride, shared.v);
+    }
   }
 
   LION_DEVICE void arrive() {
@@ -177,20 +167,14 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
   template <class Weight>
   LION_DEVICE void look(const ChunkStates<T>& states, Index slot, Weight&& weight) {
     const Index number = states.number(b, h, slot);
-    const A scale = kTensor<T> ? p.walk.scale * states.factor[number] : p.walk.scale;
+    const A scale = p.walk.scale * states.scale(number);
     const int row = dev.warp() * kStripRows + Sums::row(dev.lane(), 0);
     const A above = scale * weight(row), below = scale * weight(row + 8);
     constexpr int kAtOnce = W < kRows ? W : kRows;
-    constexpr int kVector = 16 / static_cast<int>(sizeof(T));
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
-      const T* from = states.data + (number * W + first) * kColumns;
       dev.barrier();  // what lay there has been used
-      for (int i = dev.thread(); i < kAtOnce * kColumns / kVector; i += dev.threads()) {
-        const int d = i / (kColumns / kVector), e = i % (kColumns / kVector) * kVector;
-        dev.copy_async(shared.v + d * kValueStride + e, from + d * kColumns + e, true);
-      }
-      dev.commit();
+      states.template load<W, kColumns, kAtOnce>(dev, number, first, shared.v);
       arrive();
       add_weighted_product<kAtOnce>(dev, sums, above, below, plain(own_queries() + first, kStride),
                                     plain(static_cast<const T*>(shared.v), kValueStride));
@@ -199,7 +183,6 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
 
   LION_DEVICE void finish() {
     const Finish<T, N>& to = p.finish;
-    const Stretch own = stretch(tile);
     LION_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = dev.warp() * kStripRows + Sums::row(dev.lane(), 2 * half);
@@ -221,12 +204,35 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
       A d = 0, delta = 0;
       if constexpr (N::divides) d = dev.shuffle(sums.values[W / 8][2 * half], dev.lane() / 4 * 4);
       const A factor = to.factor(d, delta);
+      if (N::divides && to.upstream.weights) {
+        keep_upstream(to.upstream, half, t, present, factor);
+        continue;
+      }
       if (!present) continue;
       for_each([&](int e, A value) {
         if (e < to.y.width) to.y.row(b, h, t)[e] = Dev::template narrow<T>(factor == A(0) ? A(0) : factor * value);
       });
       if (to.row_sum && dev.lane() % 4 == 0) to.row_sum(b, h, t) = delta;
     }
+  }
+
+  /// w and c of a row, y = factor n.
+  LION_DEVICE void keep_upstream(const Upstream<T>& upstream, int half, Index t, bool present, A factor) {
+    const T* dy = upstream.dy.row(b, h, t);
+    A sum = 0;
+    LION_UNROLL
+    for (int j = 0; j < W / 8; ++j) {
+      LION_UNROLL
+      for (int c = 0; c < 2; ++c) {
+        const int e = Sums::column(dev.lane(), j, c);
+        if (present && e < upstream.dy.width) sum += Dev::widen(dy[e]) * sums.values[j][2 * half + c];
+      }
+    }
+    sum += dev.shuffle_xor(sum, 1);
+    sum += dev.shuffle_xor(sum, 2);
+    if (!present || dev.lane() % 4 != 0) return;
+    upstream.weights[upstream.at(b, h, t)] = factor;
+    upstream.slopes[upstream.at(b, h, t)] = factor == A(0) ? A(0) : -factor * sum;
   }
 };
 

@@ -20,6 +20,8 @@ struct RecurrentKernel {
   struct Parameters {
     Walk<T, M> walk;
     Finish<T, N> finish{};
+    View<const A, 4> incoming{};  ///< [B,H,D,E+1] the state at the start of the sweep, if not zero
+    View<A, 4> outgoing{};        ///< [B,H,D,E+1] and at its end, if wanted; may be the same memory
   };
 
   struct Shared {
@@ -41,6 +43,14 @@ struct RecurrentKernel {
     const Stretch sequence = p.walk.sequences.at(dev.block(0));
     const int column = dev.thread() / kParts, part = dev.thread() % kParts;
     A state[kSlice] = {};
+    const int e = N::divides && column == W ? p.walk.v.width : column;  // the state's own column, if it has one
+    const bool inside = column < kColumns && (e < p.walk.v.width || column == W);
+    if (p.incoming && inside) {
+      LION_UNROLL
+      for (int d = 0; d < kSlice; ++d) {
+        if (part * kSlice + d < p.walk.k.width) state[d] = p.incoming(b, h, part * kSlice + d, e);
+      }
+    }
     A fade = 1;  // of the token before, in the order of the sweep
     for (Index done = 0; done < sequence.size; done += kStep) {
       const int n = static_cast<int>(sequence.size - done < kStep ? sequence.size - done : Index(kStep));
@@ -68,6 +78,14 @@ struct RecurrentKernel {
       dev.barrier();
       finish(dev, p, shared, b, h, n, token);
       dev.barrier();
+    }
+    if (!p.outgoing) return;
+    LION_UNROLL
+    for (int d = 0; d < kSlice; ++d) {
+      const int row = part * kSlice + d;
+      if (row >= p.walk.k.width) continue;
+      if (inside) p.outgoing(b, h, row, e) = fade * state[d];
+      if (!N::divides && column == 0) p.outgoing(b, h, row, p.walk.v.width) = A(0);
     }
   }
 

@@ -1,28 +1,28 @@
 #pragma once
-/// The states at the edges of chunks (math.md §3): how they are kept in scratch between two kernels, and the kernel
-/// that makes them.
+/// The kernel that makes the states at the edges of chunks (math.md §3, §4).
 
 #include <cmath>
 
-#include "lion/cuda/tile_decay.hpp"
+#include "lion/cuda/chunk_states.hpp"
+#include "lion/cuda/entering.hpp"
+#include "lion/segment.hpp"
 
 namespace lion::cuda {
 
-/// States [B, H, slots, W, N], W the key width filled up and N the columns of v'. 16-bit tensors keep them as tensor
-/// cores take them: rounded, and times a power of two that keeps them in half's range; `factor` undoes it.
-template <class T>
-struct ChunkStates {
-  T* data = nullptr;
-  accumulator_t<T>* factor = nullptr;  // [B, H, slots]
-  Index heads = 0, slots = 0;
-  Index size = 0;  ///< tokens of a chunk
-
-  LION_DEVICE Index number(Index b, Index h, Index slot) const { return (b * heads + h) * slots + slot; }
+/// What a segment of a longer sequence takes in and hands on (lion/segment.hpp), [B,H,D,E+1] each; absent: nothing, or
+/// not wanted. An incoming state and an outgoing one may be the same memory.
+template <class A>
+struct SegmentEdges {
+  View<const A, 4> from_earlier{}, from_later{};
+  View<A, 4> to_later{}, to_earlier{};
+  View<A, 2> log_decay{};  ///< [B,H] Λ
 };
 
 /// States of all chunks of a sequence, one block per sequence, head and direction; or a state of all its tokens.
-template <class T, class M, class N, int W>
+template <class Enter, class N, int W>
 struct StateKernel {
+  using T = typename Enter::Scalar;
+  using M = typename Enter::Mask;
   using A = accumulator_t<T>;
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kThreads = 2 * W;  // a warp for every 16 rows
@@ -32,29 +32,30 @@ struct StateKernel {
   using State = Strip<A, kColumns>;
 
   struct Parameters {
-    Walk<T, M> walk;
-    ChunkStates<T> past, future;              ///< F and G at the edges from which chunks see them; absent: not wanted
-    bool global = false;                      ///< F of a sequence's first chunk is to be the state of all its tokens
-    int first_direction = 0, directions = 2;  ///< 0: left to right, 1: right to left
+    Enter enter;
+    ChunkStates<T> from_left{}, from_right{};  ///< at the edges from which chunks see them (F and G, T and R)
+    bool global = false;                       ///< from_left of a sequence's first chunk: the state of all its tokens
+    int first_direction = 0, directions = 2;   ///< 0: left to right, 1: right to left
+    SegmentEdges<A> edges{};
   };
 
   struct Shared {
     TileDecay<T, M::decay> decay;
-    T *k, *v;  // [kRows, kStride], [kRows, kValueStride]
+    T *x, *y;  // [kRows, kStride], [kRows, kValueStride]
     A* most;   // [warps]
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : decay(arena),
-          k(arena.take<T>(kRows * kStride)),
-          v(arena.take<T>(kRows * kValueStride)),
+          x(arena.take<T>(kRows * kStride)),
+          y(arena.take<T>(kRows * kValueStride)),
           most(arena.take<A>(kThreads / 32)) {}
   };
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
     const Index h = dev.block(1), b = dev.block(2) / p.directions;
     if (p.first_direction + dev.block(2) % p.directions == 0) {
-      sweep<true>(dev, p, dev.block(0), b, h, p.past);
+      sweep<true>(dev, p, dev.block(0), b, h, p.from_left);
     } else {
-      sweep<false>(dev, p, dev.block(0), b, h, p.future);
+      sweep<false>(dev, p, dev.block(0), b, h, p.from_right);
     }
   }
 
@@ -64,56 +65,90 @@ struct StateKernel {
                                 const ChunkStates<T>& kept) {
     SharedArena arena(dev.shared());
     const Shared shared(arena);
-    const Stretch sequence = p.walk.sequences.at(sequence_number);
-    const Index chunks = (sequence.size + kept.size - 1) / kept.size;
-    const Index first_slot = p.walk.sequences.first_slot(sequence_number, kept.size);
+    const Stretch sequence = p.enter.walk.sequences.at(sequence_number);
+    const Index size = kept.size > 0 ? kept.size : 1;  // of no token: no chunk
+    const Index chunks = (sequence.size + size - 1) / size;
+    const Index first_slot = p.enter.walk.sequences.first_slot(sequence_number, size);
+    const SegmentEdges<A>& edges = p.edges;
+    const View<const A, 4>& incoming = left_to_right ? edges.from_earlier : edges.from_later;
+    const View<A, 4>& outgoing = left_to_right ? edges.to_later : edges.to_earlier;
+    const A unit = p.enter.unit(b, h);
     State state;
     state.clear();
+    if (incoming) bring(dev, p, state, incoming, b, h, A(1) / unit);
+    if (p.global && edges.from_later) bring(dev, p, state, edges.from_later, b, h, A(1) / unit);
+    double across = 0;
     for (Index i = 0; i < chunks; ++i) {
       const Index chunk = left_to_right ? i : chunks - 1 - i;
-      const Index begin = chunk * kept.size;
-      const Index end = begin + kept.size < sequence.size ? begin + kept.size : sequence.size;
-      if (!p.global && i > 0) keep(dev, shared, state, kept, b, h, first_slot + chunk);
-      if (!p.global && i + 1 == chunks) break;  // nothing sees its tokens through a state
+      const Index begin = chunk * size;
+      const Index end = begin + size < sequence.size ? begin + size : sequence.size;
+      if (!p.global && kept.data && (i > 0 || incoming)) keep(dev, shared, state, kept, b, h, first_slot + chunk);
+      if (!p.global && !outgoing && i + 1 == chunks) break;  // nothing sees its tokens through a state
       const Index tiles = (end - begin + kRows - 1) / kRows;
       for (Index j = 0; j < tiles; ++j) {
         const Index at = begin + (left_to_right ? j : tiles - 1 - j) * kRows;
-        enter<left_to_right>(dev, p, shared, state, b, h,
-                             {sequence.first + at, end - at < kRows ? end - at : Index(kRows)});
+        across += enter<left_to_right>(dev, p, shared, state, b, h,
+                                       {sequence.first + at, end - at < kRows ? end - at : Index(kRows)});
       }
     }
     if (p.global && chunks > 0) keep(dev, shared, state, kept, b, h, first_slot);
+    if (outgoing) {
+      for_each_entry(dev, p, state, [&](Index d, Index e, A& value) { outgoing(b, h, d, e) = unit * value; });
+      if (left_to_right && edges.log_decay && dev.thread() == 0) edges.log_decay(b, h) = static_cast<A>(across);
+    }
   }
 
-  /// S = e^Λ S + Σ_i weight_i k_i v'_iᵀ over a tile of tokens.
+  /// f(d, e, value) for the lane's entries of [D, E+1], e = E for the column of the denominators.
+  template <class Dev, class F>
+  LION_DEVICE static void for_each_entry(const Dev& dev, const Parameters& p, State& state, F&& f) {
+    const int D = p.enter.x().width, E = p.enter.y().width;
+    state.for_each(dev.lane(), [&](int row, int column, A& value) {
+      const int d = dev.warp() * kStripRows + row;
+      if (d >= D) return;
+      if (column < E) f(d, column, value);
+      A nothing = 0;
+      if (column == (N::divides ? W : 0)) f(d, E, N::divides ? value : nothing);
+    });
+  }
+
+  template <class Dev>
+  LION_DEVICE static void bring(const Dev& dev, const Parameters& p, State& state, const View<const A, 4>& from,
+                                Index b, Index h, A factor) {
+    for_each_entry(dev, p, state, [&](Index d, Index e, A& value) { value += factor * from(b, h, d, e); });
+  }
+
+  /// S = e^Λ S + Σ_i weight_i x_i y'_iᵀ over a tile of tokens; returns Λ.
   template <bool left_to_right, class Dev>
-  LION_DEVICE static void enter(const Dev& dev, const Parameters& p, const Shared& shared, State& state, Index b,
-                                Index h, Stretch tile) {
-    const Walk<T, M>& walk = p.walk;
+  LION_DEVICE static double enter(const Dev& dev, const Parameters& p, const Shared& shared, State& state, Index b,
+                                  Index h, Stretch tile) {
+    const Enter& from = p.enter;
     auto decay = shared.decay;
-    const auto token = [&](int i) { return walk.token(tile.first + i); };
-    const auto seen = [&](int i) { return !walk.padded(b, token(i)); };
+    const auto token = [&](int i) { return from.walk.token(tile.first + i); };
     dev.barrier();  // the tile before has been used
-    decay.derive(dev, walk, b, h, tile);
+    decay.derive(dev, from.walk, b, h, tile);
     load_rows<W>(
-        dev, walk.v, tile.size, [&](int i) { return walk.v.row(b, h, token(i)); },
-        [&](int i) { return A(seen(i) ? 1 : 0); }, kValueStride, shared.v);
-    if constexpr (N::divides) fill_ones<W>(dev, tile.size, seen, kValueStride, shared.v);
+        dev, from.y(), tile.size, [&](int i) { return from.y_row(b, h, token(i)); },
+        [&](int i) { return from.y_factor(b, h, token(i)); }, kValueStride, shared.y);
+    if constexpr (N::divides) {
+      fill_last<W>(
+          dev, tile.size, [&](int i) { return from.last(b, h, token(i)); }, kValueStride, shared.y);
+    }
     if constexpr (M::decay != mask::DecayKind::none) dev.barrier();
     load_rows<W>(
-        dev, walk.k, tile.size, [&](int i) { return walk.k.row(b, h / walk.group, token(i)); },
+        dev, from.x(), tile.size, [&](int i) { return from.x_row(b, h, token(i)); },
         [&](int i) {
-          if (!seen(i)) return A(0);
-          return walk.gate(b, h, token(i)) * (left_to_right ? decay.to_right(i) : decay.to_left(i));
+          const A factor = from.x_factor(b, h, token(i));
+          return factor == A(0) ? A(0) : factor * Enter::template weight<left_to_right>(decay, i);
         },
-        kStride, shared.k);
+        kStride, shared.x);
     dev.template wait<0>();
     dev.barrier();
     if constexpr (M::decay != mask::DecayKind::none) {
       state.scale(decayed<Dev>(static_cast<A>(decay.total())));
     }
-    add_product<kRows>(dev, state, transposed(shared.k + dev.warp() * kStripRows, kStride),
-                       plain(shared.v, kValueStride));
+    add_product<kRows>(dev, state, transposed(shared.x + dev.warp() * kStripRows, kStride),
+                       plain(shared.y, kValueStride));
+    return decay.total();
   }
 
   template <class Dev>
@@ -150,5 +185,34 @@ struct StateKernel {
     });
   }
 };
+
+/// The states of a call, both directions in one launch; a direction without memory is not wanted.
+template <class N, int W, class Launcher, class C, class Enter, class T>
+void launch_states(const Launcher& launcher, const C& call, const Enter& enter, const ChunkStates<T>& from_left,
+                   const ChunkStates<T>& from_right, const SegmentEdges<accumulator_t<T>>& edges) {
+  using Kernel = StateKernel<Enter, N, W>;
+  typename Kernel::Parameters p{enter, from_left, from_right};
+  p.global = call.options.plan.global;
+  const bool left = from_left.data || edges.to_later, right = from_right.data || edges.to_earlier;
+  p.first_direction = left ? 0 : 1;
+  p.directions = left && right ? 2 : 1;
+  p.edges = edges;
+  launcher.template launch<Kernel>("attention_states",
+                                   {call.sequences().count, call.dims.H, call.dims.B * p.directions},
+                                   shared_size<typename Kernel::Shared>(), p);
+}
+
+/// What a segment hands on.
+template <class N, int W, class Launcher, class C, class Enter, class A>
+void launch_summary(const Launcher& launcher, const C& call, const Enter& enter, const SegmentSummary<A>& out) {
+  using Kernel = StateKernel<Enter, N, W>;
+  typename Kernel::Parameters p{enter};
+  p.from_left.size = p.from_right.size = call.dims.L;
+  p.edges.to_later = out.to_later;
+  p.edges.to_earlier = out.to_earlier;
+  p.edges.log_decay = out.log_decay;
+  launcher.template launch<Kernel>("attention_summary", {1, call.dims.H, call.dims.B * p.directions},
+                                   shared_size<typename Kernel::Shared>(), p);
+}
 
 }  // namespace lion::cuda

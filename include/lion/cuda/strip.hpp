@@ -47,6 +47,18 @@ struct Strip {
     }
   }
 
+  /// f(row, column, value, other's value).
+  template <class F>
+  LION_DEVICE void zip(int lane, Strip& other, F&& f) {
+    LION_UNROLL
+    for (int j = 0; j < kTiles; ++j) {
+      LION_UNROLL
+      for (int part = 0; part < 4; ++part) {
+        f(row(lane, part), column(lane, j, part), values[j][part], other.values[j][part]);
+      }
+    }
+  }
+
   LION_DEVICE void scale(A factor) {
     LION_UNROLL
     for (int j = 0; j < kTiles; ++j) {

@@ -68,13 +68,13 @@ LION_DEVICE void load_rows(const Dev& dev, const Tokens<const T>& tokens, Index 
   dev.commit();
 }
 
-/// The columns of v' after v: 1 for tokens that are not padding, then zeros.
-template <int width, class Dev, class T, class Seen>
-LION_DEVICE void fill_ones(const Dev& dev, Index size, Seen&& seen, int stride, T* to) {
+/// The columns of y' = [y, last] after y: last(row), then zeros.
+template <int width, class Dev, class T, class Last>
+LION_DEVICE void fill_last(const Dev& dev, Index size, Last&& last, int stride, T* to) {
   using A = accumulator_t<T>;
   for (int i = dev.thread(); i < kTileRows<T> * 8; i += dev.threads()) {
     const int row = i / 8, column = i % 8;
-    to[row * stride + width + column] = Dev::template narrow<T>(A(column == 0 && row < size && seen(row) ? 1 : 0));
+    to[row * stride + width + column] = Dev::template narrow<T>(column == 0 && row < size ? last(row) : A(0));
   }
 }
 

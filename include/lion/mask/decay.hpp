@@ -31,7 +31,7 @@ struct Decay {
   struct Gradients {
     View<A, 1> dlog_lambda;  ///< [H]
 
-    void log_decay(Index h, A value) const { dlog_lambda(h) = value; }
+    LION_HOST_DEVICE void log_decay(Index h, A value) const { dlog_lambda(h) = value; }
 
     void check(const AttentionDims& dims) const {
       require_shape<1>("attention", "dlog_lambda", dlog_lambda.shape(), {dims.H}, " to match v");

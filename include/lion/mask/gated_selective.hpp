@@ -36,8 +36,8 @@ struct GatedSelective {
     View<A, 3> dlog_lambda;  ///< [B,H,L] in token order
     View<A, 3> dgates;       ///< [B,H,L] in token order
 
-    void log_decay(Index b, Index h, Index t, A value) const { dlog_lambda(b, h, t) = value; }
-    void gate(Index b, Index h, Index t, A value) const { dgates(b, h, t) = value; }
+    LION_HOST_DEVICE void log_decay(Index b, Index h, Index t, A value) const { dlog_lambda(b, h, t) = value; }
+    LION_HOST_DEVICE void gate(Index b, Index h, Index t, A value) const { dgates(b, h, t) = value; }
 
     void check(const AttentionDims& dims) const {
       require_shape<3>("attention", "dlog_lambda", dlog_lambda.shape(), {dims.B, dims.H, dims.L}, " to match v");

@@ -15,8 +15,9 @@
 ///   void check_shapes(const AttentionDims&) const; the same without reading a value, for memory that the host cannot
 ///                                                 read: asked for by backend::Cuda alone, whose kernels call
 ///                                                 log_decay and gate (marked LION_HOST_DEVICE) of a copy
-/// and `Gradients` the same names, each with the value to store as a last argument. Each place is written once in a
-/// call, the places of different (b, h) perhaps from different threads. Tokens t are always in token order. All that
+/// and `Gradients` the same names, each with the value to store as a last argument, and check(dims), which reads shapes
+/// alone. Each place is written once in a call, the places of different (b, h) perhaps from different threads; kernels
+/// of backend::Cuda write through a copy (and ask for LION_HOST_DEVICE). Tokens t are always in token order. All that
 /// is derived from these scalars (sums, weights, tiles) is shared by every mask: mask/tile_decay.hpp.
 
 #include <cmath>

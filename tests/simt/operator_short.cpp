@@ -1,13 +1,13 @@
-#include "simt/forward.hpp"
+#include "simt/operator.hpp"
 
 using namespace lion;
 
-TEST_CASE("forward kernels on tensor cores, bfloat16, emulated") {
-  test::require_forward<bfloat16, mask::Selective, normalise::RowSum, direction::Both>(1);
+TEST_CASE("kernels on tensor cores, bfloat16, emulated") {
+  test::require_operator<bfloat16, mask::Selective, normalise::RowSum, direction::Both>(1);
 }
 
-TEST_CASE("forward kernels on tensor cores, half, with a gate of the user's own, emulated") {
-  test::require_forward<half, test::Gated, normalise::None, direction::Backward>(2);
+TEST_CASE("kernels on tensor cores, half, with a gate of the user's own, emulated") {
+  test::require_operator<half, test::Gated, normalise::None, direction::Backward>(2);
 }
 
 // Sums of 300 products of up to 2^13 are beyond half's 65504: states in half carry a power of two beside them.
@@ -30,4 +30,20 @@ TEST_CASE("states of bfloat16 near float's smallest, emulated") {
   p = test::rounded<bfloat16>(p);
   const auto op = test::operator_for<mask::Selective, normalise::RowSum, direction::Both>(p, form::Chunk{64});
   REQUIRE(test::relative_error(run_emulated<bfloat16>(op, p).y, dense_answer(p).y) <= test::limits<bfloat16>().outputs);
+}
+
+// Rows' sums of 10^5: their weights in dn are below half's smallest normal number, and are kept in units of a power of
+// two. The gradients themselves are not small: dy is scaled, as in training.
+TEST_CASE("gradients of half where upstream weights are beyond half's range") {
+  test::Random random(5);
+  test::Problem p = random_problem(random, {1, 1, 1, 200, 32, 32}, mask::DecayKind::per_head, false, {});
+  for (double& x : p.k) x *= 100;
+  for (double& x : p.dy) x *= 4096;
+  p.log_lambda[0].assign(p.log_lambda[0].size(), -0.001);
+  p = test::rounded<half>(p);
+  const test::Answer wanted = dense_answer(p);
+  for (const bool keep : {false, true}) {
+    const auto op = test::operator_for<mask::Decay, normalise::RowSum, direction::Both>(p, form::Chunk{64});
+    test::require_close<mask::Decay>(run_emulated_backward<half>(op, p, keep), wanted, p.dims, test::limits<half>());
+  }
 }

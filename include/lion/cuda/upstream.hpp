@@ -1,0 +1,103 @@
+#pragma once
+/// Upstream rows dn' = [dn, dd] = w [dy, c] (math.md §4): dy as the caller has it, and two scalars per row, w = 1/(R δ)
+/// and c = −dy·y, made by the kernels below or by the forward pass that is run again (cuda/finish.hpp). The weights
+/// stay apart so that 16-bit products round dy and not dy/δ, which half may not hold.
+
+#include <cmath>
+#include <concepts>
+
+#include "lion/cuda/tile.hpp"
+
+namespace lion::cuda {
+
+template <class T>
+struct Upstream {
+  using A = accumulator_t<T>;
+
+  Tokens<const T> dy;
+  A* weights = nullptr;  // [B, H, L] w, or none: `share` for all rows
+  A* slopes = nullptr;   // [B, H, L] c, or none: 0
+  A* units = nullptr;    // [B, H] powers of two near the largest weight, or none: 1
+  Index heads = 0, length = 0;
+  A share = 1;  ///< 1/R of R orders
+
+  LION_DEVICE Index at(Index b, Index h, Index t) const { return (b * heads + h) * length + t; }
+  LION_DEVICE A weight(Index b, Index h, Index t) const { return weights ? weights[at(b, h, t)] : share; }
+  LION_DEVICE A slope(Index b, Index h, Index t) const { return slopes ? slopes[at(b, h, t)] : A(0); }
+
+  /// In units of this the weights of a head are at most 2, in half's range: sums of rows are kept in them.
+  LION_DEVICE A unit(Index b, Index h) const { return units ? units[b * heads + h] : A(1); }
+};
+
+/// Weights and slopes from y and δ as the forward pass gave them; a warp for each row.
+template <class T>
+struct UpstreamKernel {
+  using A = accumulator_t<T>;
+  static constexpr int kThreads = 128;
+  static constexpr int kRows = kThreads / 32;  // of a block
+
+  struct Parameters {
+    Upstream<T> upstream;
+    Tokens<const T> y;
+    View<const A, 3> row_sum;  ///< [B,H,L]
+  };
+
+  template <class Dev>
+  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
+    const Upstream<T>& u = p.upstream;
+    const Index t = dev.block(0) * kRows + dev.warp(), h = dev.block(1), b = dev.block(2);
+    if (t >= u.length) return;
+    const T *dy = u.dy.row(b, h, t), *y = p.y.row(b, h, t);
+    A sum = 0;
+    for (int e = dev.lane(); e < p.y.width; e += 32) sum += Dev::widen(dy[e]) * Dev::widen(y[e]);
+    LION_UNROLL
+    for (int by = 16; by > 0; by /= 2) sum += dev.shuffle_xor(sum, by);
+    if (dev.lane() != 0) return;
+    const A delta = p.row_sum(b, h, t);
+    u.weights[u.at(b, h, t)] = delta == A(0) ? A(0) : u.share / delta;
+    u.slopes[u.at(b, h, t)] = -sum;
+  }
+};
+
+/// The units of heads, of which each has a block.
+template <class T>
+struct UnitKernel {
+  using A = accumulator_t<T>;
+  static constexpr int kThreads = 256;
+
+  struct Parameters {
+    Upstream<T> upstream;
+  };
+
+  struct Shared {
+    A* most;  // [warps]
+    LION_HOST_DEVICE explicit Shared(SharedArena& arena) : most(arena.take<A>(kThreads / 32)) {}
+  };
+
+  template <class Dev>
+  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
+    SharedArena arena(dev.shared());
+    const Shared shared(arena);
+    const Upstream<T>& u = p.upstream;
+    const Index h = dev.block(0), b = dev.block(1);
+    A most = 0;
+    for (Index t = dev.thread(); t < u.length; t += dev.threads()) {
+      const A weight = u.weight(b, h, t), size = weight < A(0) ? -weight : weight;
+      most = size > most ? size : most;
+    }
+    LION_UNROLL
+    for (int by = 16; by > 0; by /= 2) {
+      const A other = dev.shuffle_xor(most, by);
+      most = other > most ? other : most;
+    }
+    if (dev.lane() == 0) shared.most[dev.warp()] = most;
+    dev.barrier();
+    if (dev.thread() != 0) return;
+    for (int w = 0; w < kThreads / 32; ++w) most = shared.most[w] > most ? shared.most[w] : most;
+    constexpr int kMost = 126;  // beyond it a power of two or its inverse is no normal float
+    const int exponent = most > A(0) ? std::ilogb(most) : 0;
+    u.units[b * u.heads + h] = std::ldexp(A(1), exponent > kMost ? kMost : exponent < -kMost ? -kMost : exponent);
+  }
+};
+
+}  // namespace lion::cuda
