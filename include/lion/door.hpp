@@ -9,7 +9,7 @@
 
 namespace lion::door {
 
-inline void fail(const std::string& message) { throw ArgumentError("attention: " + message); }
+[[noreturn]] inline void fail(const std::string& message) { throw ArgumentError("attention: " + message); }
 
 template <class T>
 void require_rows(const char* name, const View<T, 4>& view) {

@@ -27,7 +27,7 @@ struct Emulated {
     static_assert(Kernel::kThreads % kLanes == 0 && Kernel::kThreads > 0 && Kernel::kThreads <= 1024,
                   "lion::simt::Emulated: a kernel has from 1 to 32 whole warps");
     if (count(grid) == 0) return;
-    constexpr std::size_t kSharedBytes = 227 * 1024;  // of an H100, the most that any GPU has
+    constexpr std::size_t kSharedBytes = 163 * 1024;  // of an A100
     if (grid[0] < 0 || grid[0] > 2147483647 || grid[1] < 0 || grid[1] > 65535 || grid[2] < 0 || grid[2] > 65535 ||
         shared_bytes > kSharedBytes) {
       throw Error("simt: kernel " + std::string(name) + ", grid " + to_string(grid) + ", " +

@@ -32,6 +32,25 @@ TEST_CASE("states of bfloat16 near float's smallest, emulated") {
   REQUIRE(test::relative_error(run_emulated<bfloat16>(op, p).y, dense_answer(p).y) <= test::limits<bfloat16>().outputs);
 }
 
+// Padding at the start, which the first rows see nothing but: their weights in dn' are 1/ε.
+TEST_CASE("gradients of half behind a padded prefix") {
+  test::Random random(6);
+  test::RandomOptions o{true, true, false};
+  test::Problem p = random_problem(random, {1, 1, 1, 200, 32, 32}, mask::DecayKind::none, false, o);
+  p.epsilon = 1e-6;
+  p.orders = {{}};
+  p.key_mask.assign(200, 1);
+  std::fill_n(p.key_mask.begin(), 8, 0);
+  p = test::rounded<half>(p);
+  const test::Answer wanted = dense_answer(p);
+  const auto check = [&](auto form) {
+    const auto op = test::operator_for<mask::Linear, normalise::RowSum, direction::Forward>(p, form);
+    test::require_close<mask::Linear>(run_emulated_backward<half>(op, p, true), wanted, p.dims, test::limits<half>());
+  };
+  check(form::Full{});
+  check(form::Chunk{64});
+}
+
 // Rows' sums of 10^5: their weights in dn are below half's smallest normal number, and are kept in units of a power of
 // two. The gradients themselves are not small: dy is scaled, as in training.
 TEST_CASE("gradients of half where upstream weights are beyond half's range") {

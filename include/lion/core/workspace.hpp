@@ -29,8 +29,6 @@ class Arena {
   }
 
   std::size_t used() const { return used_; }
-  /// The same up to the next multiple of 64 bytes: arenas laid one after another stay aligned.
-  std::size_t used_aligned() const { return (used_ + kAlignment - 1) / kAlignment * kAlignment; }
 
  private:
   std::byte* data_ = nullptr;

@@ -17,7 +17,8 @@ namespace lion {
 /// graph. It runs on the caller's current device.
 ///
 /// In half, scores s·q·k and gated keys γ·k must stay within its range, 65504: they are rounded to T on their way into
-/// the tensor cores. So are the states at the edges of chunks, kept in T beside a power of two; sums are float32.
+/// the tensor cores; in backward so must dy·v and dy·y, and a row whose sum is below ε counts at most 256 times as much
+/// as any other. The states at the edges of chunks are kept in T beside a power of two; sums are float32.
 ///
 /// Throws ArgumentError, before anything is started, for shapes and strides that do not fit; cuda::CudaError where a
 /// kernel does not start.

@@ -142,7 +142,7 @@ class BackwardCall {
       if constexpr (narrow_range) {
         using Kernel = UnitKernel<T>;
         launcher.template launch<Kernel>("attention_units", {d.H, d.B, 1}, shared_size<typename Kernel::Shared>(),
-                                         {upstream});
+                                         {upstream, static_cast<A>(call_.options.epsilon)});
       }
     }
   }

@@ -25,15 +25,15 @@ struct ChunkStates {
     return A(1);
   }
 
-  /// Rows [first, first + rows) of a state of W rows → to [rows, columns + skew]. They have arrived after dev.wait()
-  /// and a barrier.
-  template <int W, int columns, int rows, class Dev>
+  /// Rows [first, first + rows) of a state of W rows → to, `stride` apart. They have arrived after dev.wait() and a
+  /// barrier.
+  template <int W, int columns, int rows, int stride, class Dev>
   LION_DEVICE void load(const Dev& dev, Index number, int first, T* to) const {
     constexpr int kVector = 16 / static_cast<int>(sizeof(T)), kVectors = columns / kVector;
     const T* from = data + (number * W + first) * columns;
     for (int i = dev.thread(); i < rows * kVectors; i += dev.threads()) {
       const int d = i / kVectors, e = i % kVectors * kVector;
-      dev.copy_async(to + d * (columns + kSkew<T>)+e, from + d * columns + e, true);
+      dev.copy_async(to + d * stride + e, from + d * columns + e, true);
     }
     dev.commit();
   }

@@ -45,7 +45,7 @@ struct QueriesEnter {
   LION_DEVICE const Tokens<const T>& y() const { return upstream.dy; }
   LION_DEVICE const T* x_row(Index b, Index h, Index t) const { return walk.q.row(b, h / walk.group, t); }
   LION_DEVICE const T* y_row(Index b, Index h, Index t) const { return upstream.dy.row(b, h, t); }
-  LION_DEVICE A x_factor(Index b, Index h, Index t) const { return upstream.weight(b, h, t) / upstream.unit(b, h); }
+  LION_DEVICE A x_factor(Index b, Index h, Index t) const { return upstream.in_units(b, h, t); }
   LION_DEVICE A y_factor(Index, Index, Index) const { return A(1); }
   LION_DEVICE A last(Index b, Index h, Index t) const { return upstream.slope(b, h, t); }
   LION_DEVICE A unit(Index b, Index h) const { return upstream.unit(b, h); }

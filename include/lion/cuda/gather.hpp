@@ -23,24 +23,22 @@ struct Gather {
   LION_DEVICE void take(const Dev& dev, const Strip<A, N>& sums, Index b, Index h, const Index (&tokens)[2],
                         const A (&factors)[2], bool adds_now, bool completes_now) const {
     LION_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const Index t = tokens[half];
+    for (int part = 0; part < 2; ++part) {
+      const Index t = tokens[part];
       if (t < 0) continue;
       A* wait = waiting ? waiting + ((b * heads + h) * length + t) * columns : nullptr;
       T* row = to.row(b, h, t);
       LION_UNROLL
       for (int j = 0; j < Strip<A, N>::kTiles; ++j) {
+        const int column = Strip<A, N>::column(dev.lane(), j, 0);
+        A pair[2];
         LION_UNROLL
         for (int c = 0; c < 2; ++c) {
-          const int column = Strip<A, N>::column(dev.lane(), j, c);
-          A value = factors[half] == A(0) ? A(0) : factors[half] * sums.values[j][2 * half + c];
-          if (adds_now) value += wait[column];
-          if (!completes_now) {
-            wait[column] = value;
-          } else if (column < to.width) {
-            row[column] = Dev::template narrow<T>(value);
-          }
+          pair[c] = factors[part] == A(0) ? A(0) : factors[part] * sums.values[j][2 * part + c];
+          if (adds_now) pair[c] += wait[column + c];
+          if (!completes_now) wait[column + c] = pair[c];
         }
+        if (completes_now) store_pair<Dev>(to, row, column, pair[0], pair[1]);
       }
     }
   }

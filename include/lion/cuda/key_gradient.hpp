@@ -20,7 +20,7 @@ struct KeyGradientKernel {
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 4 * kRows;
   static constexpr int kBlocks = 1;  // left alone, the compiler saves registers until it spills
-  static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
+  static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
   static constexpr int kStep = 32;  // queries at a time, for the sake of registers
   static constexpr int kPairStride = kStep + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
@@ -45,7 +45,7 @@ struct KeyGradientKernel {
   struct Shared {
     TileDecay<T, M::decay> rows, columns;  // of queries, of keys
     T *k, *v, *q;                          // [kRows, kStride] each
-    T* dy;                                 // [kRows, kStride], or rows of a state [·, kValueStride]
+    T* dy;                                 // [kRows, kStride], or rows of a state [·, kRowStride]
     A *weight, *slope;                     // [kRows] of the queries, in units of the head
     T* pairs;                              // [2 kRows, kPairStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
@@ -54,7 +54,7 @@ struct KeyGradientKernel {
           k(arena.take<T>(kRows * kStride)),
           v(arena.take<T>(kRows * kStride)),
           q(arena.take<T>(kRows * kStride)),
-          dy(arena.take<T>(kRows * kValueStride)),
+          dy(arena.take<T>(kRows * kRowStride)),
           weight(arena.take<A>(kRows)),
           slope(arena.take<A>(kRows)),
           pairs(arena.take<T>(kTensor<T> ? 0 : 2 * kRows * kPairStride)) {}
@@ -196,11 +196,11 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
     load_rows<W>(
         dev, walk.q, queries.size, [&](int i) { return walk.q.row(b, g, at(i)); }, all, kStride, shared.q);
     load_rows<W>(
-        dev, upstream.dy, queries.size, [&](int i) { return upstream.dy.row(b, h, at(i)); }, all, kValueStride,
+        dev, upstream.dy, queries.size, [&](int i) { return upstream.dy.row(b, h, at(i)); }, all, kRowStride,
         shared.dy);
     for (int i = dev.thread(); i < kRows; i += dev.threads()) {
       const bool inside = i < queries.size;
-      shared.weight[i] = inside ? upstream.weight(b, h, at(i)) / upstream.unit(b, h) : A(0);
+      shared.weight[i] = inside ? upstream.in_units(b, h, at(i)) : A(0);
       shared.slope[i] = inside ? upstream.slope(b, h, at(i)) : A(0);
     }
   }
@@ -219,7 +219,7 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
     T* staging = shared.pairs + dev.warp() * kStripRows * kPairStride;
     const auto weight = [&](int i, int j) { return p.walk.scale * mask(i, j) * shared.weight[i]; };
     for (int step = 0; step < kRows; step += kStep) {
-      const T *q = shared.q + step * kStride, *dy = shared.dy + step * kValueStride;
+      const T *q = shared.q + step * kStride, *dy = shared.dy + step * kRowStride;
       Pairs scores;
       if (of_values || decays) {
         scores.clear();
@@ -227,24 +227,24 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
       }
       if (of_values) {
         scores.for_each(dev.lane(), [&](int j, int i, A& score) { score *= weight(step + i, strip + j); });
-        add_product(dev, sums, scores, plain(dy, kValueStride), staging);
+        add_product(dev, sums, scores, plain(dy, kRowStride), staging);
         continue;
       }
       Pairs slopes;
       slopes.clear();
-      add_product<W>(dev, slopes, own_rows(shared.v), transposed(dy, kValueStride));
-      slopes.zip(dev.lane(), scores, [&](int j, int i, A& slope, A score) {
+      add_product<W>(dev, slopes, own_rows(shared.v), transposed(dy, kRowStride));
+      slopes.for_each(dev.lane(), [&](int j, int i, A& slope) {
         slope = weight(step + i, strip + j) * (slope + shared.slope[step + i]);
-        if constexpr (per_token) {
-          const int from = distance(step + i, strip + j);
-          if (from > 0) inner_past[j >= 8] += slope * score;
-          if (from < 0) inner_future[j >= 8] += slope * score;
-        }
-        if constexpr (per_head) {
-          const int from = distance(step + i, strip + j);
-          inner_past[j >= 8] += static_cast<A>(from < 0 ? -from : from) * (slope * score);
-        }
       });
+      if constexpr (decays) {
+        slopes.zip(dev.lane(), scores, [&](int j, int i, A slope, A score) {
+          const int apart = distance(step + i, strip + j);
+          const A pair = slope * score;
+          if (per_head) inner_past[j >= 8] += static_cast<A>(apart < 0 ? -apart : apart) * pair;
+          if (per_token && apart > 0) inner_past[j >= 8] += pair;
+          if (per_token && apart < 0) inner_future[j >= 8] += pair;
+        });
+      }
       add_product(dev, sums, slopes, plain(q, kStride), staging);
     }
   }
@@ -260,18 +260,18 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
       dev.barrier();  // what lay there has been used
-      states.template load<W, kColumns, kAtOnce>(dev, number, first, shared.dy);
+      states.template load<W, kColumns, kAtOnce, kRowStride>(dev, number, first, shared.dy);
       arrive();
       const T* state = shared.dy;
       if (of_values) {
         add_weighted_product<kAtOnce>(dev, sums, weights[0], weights[1], own_rows(shared.k + first),
-                                      plain(state, kValueStride));
+                                      plain(state, kRowStride));
         continue;
       }
       Strip<A, kAtOnce> product;
       product.clear();
-      add_product<W>(dev, product, own_rows(shared.v), transposed(state, kValueStride));
-      if constexpr (N::divides) detail::add_outer(dev, product, A(1), A(1), transposed(state, kValueStride), W);
+      add_product<W>(dev, product, own_rows(shared.v), transposed(state, kRowStride));
+      if constexpr (N::divides) detail::add_outer(dev, product, A(1), A(1), transposed(state, kRowStride), W);
       LION_UNROLL
       for (int j = 0; j < kAtOnce / 8; ++j) {
         LION_UNROLL

@@ -17,7 +17,7 @@ struct OutputKernel {
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 2 * kRows;
   static constexpr int kBlocks = W == 128 ? 0 : 2;  // left alone, the compiler saves registers until it spills
-  static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
+  static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
   static constexpr int kScoreStride = kRows + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   using Sums = Strip<A, kColumns>;
@@ -33,14 +33,14 @@ struct OutputKernel {
 
   struct Shared {
     TileDecay<T, M::decay> rows, columns;
-    T *q, *k, *v;  // [kRows, kStride] twice, [kRows, kValueStride]
+    T *q, *k, *v;  // [kRows, kStride] twice, [kRows, kRowStride]
     T* scores;     // [kRows, kScoreStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : rows(arena),
           columns(arena),
           q(arena.take<T>(kRows * kStride)),
           k(arena.take<T>(kRows * kStride)),
-          v(arena.take<T>(kRows * kValueStride)),
+          v(arena.take<T>(kRows * kRowStride)),
           scores(arena.take<T>(kTensor<T> ? 0 : kRows * kScoreStride)) {}
   };
   template <class Dev>
@@ -137,10 +137,10 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
         [&](int j) { return seen(j) ? walk.gate(b, h, token(j)) : A(0); }, kStride, shared.k);
     load_rows<W>(
         dev, walk.v, columns.size, [&](int j) { return walk.v.row(b, h, token(j)); },
-        [&](int j) { return A(seen(j) ? 1 : 0); }, kValueStride, shared.v);
+        [&](int j) { return A(seen(j) ? 1 : 0); }, kRowStride, shared.v);
     if constexpr (N::divides) {
       fill_last<W>(
-          dev, columns.size, [&](int j) { return A(seen(j) ? 1 : 0); }, kValueStride, shared.v);
+          dev, columns.size, [&](int j) { return A(seen(j) ? 1 : 0); }, kRowStride, shared.v);
     }
   }
 
@@ -159,7 +159,7 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     add_product<W>(dev, scores, plain(own_queries(), kStride), transposed(shared.k, kStride));
     scores.for_each(dev.lane(),
                     [&](int row, int j, A& value) { value *= p.walk.scale * mask(dev.warp() * kStripRows + row, j); });
-    add_product(dev, sums, scores, plain(static_cast<const T*>(shared.v), kValueStride),
+    add_product(dev, sums, scores, plain(static_cast<const T*>(shared.v), kRowStride),
                 shared.scores + dev.warp() * kStripRows * kScoreStride);
   }
 
@@ -174,10 +174,10 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
       dev.barrier();  // what lay there has been used
-      states.template load<W, kColumns, kAtOnce>(dev, number, first, shared.v);
+      states.template load<W, kColumns, kAtOnce, kRowStride>(dev, number, first, shared.v);
       arrive();
       add_weighted_product<kAtOnce>(dev, sums, above, below, plain(own_queries() + first, kStride),
-                                    plain(static_cast<const T*>(shared.v), kValueStride));
+                                    plain(static_cast<const T*>(shared.v), kRowStride));
     }
   }
 
@@ -209,9 +209,11 @@ struct OutputKernel<T, M, N, Dir, W>::Block {
         continue;
       }
       if (!present) continue;
-      for_each([&](int e, A value) {
-        if (e < to.y.width) to.y.row(b, h, t)[e] = Dev::template narrow<T>(factor == A(0) ? A(0) : factor * value);
-      });
+      const auto y = [&](int j, int c) { return factor == A(0) ? A(0) : factor * sums.values[j][2 * half + c]; };
+      LION_UNROLL
+      for (int j = 0; j < W / 8; ++j) {
+        store_pair<Dev>(to.y, to.y.row(b, h, t), Sums::column(dev.lane(), j, 0), y(j, 0), y(j, 1));
+      }
       if (to.row_sum && dev.lane() % 4 == 0) to.row_sum(b, h, t) = delta;
     }
   }

@@ -19,7 +19,7 @@ struct QueryGradientKernel {
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 2 * kRows;
   static constexpr int kBlocks = W == 128 ? 1 : 2;  // left alone, the compiler saves registers until it spills
-  static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
+  static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
   static constexpr int kScoreStride = kRows + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   static constexpr bool per_token = M::decay == mask::DecayKind::per_token;
@@ -40,7 +40,7 @@ struct QueryGradientKernel {
   struct Shared {
     TileDecay<T, M::decay> rows, columns;
     T *q, *dy, *k;  // [kRows, kStride] each; q where a decay needs it
-    T* v;           // [kRows, kStride], or rows of a state [·, kValueStride]
+    T* v;           // [kRows, kStride], or rows of a state [·, kRowStride]
     T* slopes;      // [kRows, kScoreStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : rows(arena),
@@ -48,7 +48,7 @@ struct QueryGradientKernel {
           q(arena.take<T>(decays ? kRows * kStride : 0)),
           dy(arena.take<T>(kRows * kStride)),
           k(arena.take<T>(kRows * kStride)),
-          v(arena.take<T>(kRows * kValueStride)),
+          v(arena.take<T>(kRows * kRowStride)),
           slopes(arena.take<T>(kTensor<T> ? 0 : kRows * kScoreStride)) {}
   };
 
@@ -181,7 +181,7 @@ struct QueryGradientKernel<T, M, N, Dir, W>::Block {
         [&](int j) { return walk.padded(b, at(j)) ? A(0) : walk.gate(b, h, at(j)); }, kStride, shared.k);
     load_rows<W>(
         dev, walk.v, columns.size, [&](int j) { return walk.v.row(b, h, at(j)); },
-        [&](int j) { return A(walk.padded(b, at(j)) ? 0 : 1); }, kValueStride, shared.v);
+        [&](int j) { return A(walk.padded(b, at(j)) ? 0 : 1); }, kRowStride, shared.v);
   }
 
   LION_DEVICE void arrive() {
@@ -193,12 +193,12 @@ struct QueryGradientKernel<T, M, N, Dir, W>::Block {
     return plain(tile + dev.warp() * kStripRows * kStride, kStride);
   }
 
-  /// dq_i += Σ_j s M_ij (dy_i·v_j + c_i) k_j over the tile in shared memory; relation(i, j) > 0 where j is past.
-  template <class Mask, class Relation>
-  LION_DEVICE void add_pairs(Mask&& mask, Relation&& relation) {
+  /// dq_i += Σ_j s M_ij (dy_i·v_j + c_i) k_j over the tile in shared memory; distance(i, j) > 0 where j is past.
+  template <class Mask, class Distance>
+  LION_DEVICE void add_pairs(Mask&& mask, Distance&& distance) {
     Pairs slopes;
     slopes.clear();
-    add_product<W>(dev, slopes, own_rows(shared.dy), transposed(shared.v, kValueStride));
+    add_product<W>(dev, slopes, own_rows(shared.dy), transposed(shared.v, kRowStride));
     const int first = dev.warp() * kStripRows;
     const auto slope_of = [&](int i, int j, A value) {
       return p.walk.scale * mask(first + i, j) * (value + slope[i >= 8]);
@@ -209,9 +209,9 @@ struct QueryGradientKernel<T, M, N, Dir, W>::Block {
       add_product<W>(dev, scores, own_rows(shared.q), transposed(shared.k, kStride));
       slopes.zip(dev.lane(), scores, [&](int i, int j, A& value, A score) {
         value = slope_of(i, j, value);
-        const int from = relation(first + i, j);
-        if (from > 0) inner_past[i >= 8] += value * score;
-        if (from < 0) inner_future[i >= 8] += value * score;
+        const int apart = distance(first + i, j);
+        if (apart > 0) inner_past[i >= 8] += value * score;
+        if (apart < 0) inner_future[i >= 8] += value * score;
       });
     } else {
       slopes.for_each(dev.lane(), [&](int i, int j, A& value) { value = slope_of(i, j, value); });
@@ -230,9 +230,9 @@ struct QueryGradientKernel<T, M, N, Dir, W>::Block {
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
       dev.barrier();  // what lay there has been used
-      states.template load<W, kColumns, kAtOnce>(dev, number, first, shared.v);
+      states.template load<W, kColumns, kAtOnce, kRowStride>(dev, number, first, shared.v);
       arrive();
-      const Operand<T, true> state = transposed(static_cast<const T*>(shared.v), kValueStride);
+      const Operand<T, true> state = transposed(static_cast<const T*>(shared.v), kRowStride);
       Strip<A, kAtOnce> product;
       product.clear();
       add_product<W>(dev, product, own_rows(shared.dy), state);

@@ -28,7 +28,7 @@ struct StateKernel {
   static constexpr int kThreads = 2 * W;  // a warp for every 16 rows
   static constexpr int kBlocks = 1;       // left alone, the compiler saves registers until it spills
   static constexpr int kRows = kTileRows<T>;
-  static constexpr int kStride = W + kSkew<T>, kValueStride = kColumns + kSkew<T>;
+  static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
   using State = Strip<A, kColumns>;
 
   struct Parameters {
@@ -41,12 +41,12 @@ struct StateKernel {
 
   struct Shared {
     TileDecay<T, M::decay> decay;
-    T *x, *y;  // [kRows, kStride], [kRows, kValueStride]
+    T *x, *y;  // [kRows, kStride], [kRows, kRowStride]
     A* most;   // [warps]
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : decay(arena),
           x(arena.take<T>(kRows * kStride)),
-          y(arena.take<T>(kRows * kValueStride)),
+          y(arena.take<T>(kRows * kRowStride)),
           most(arena.take<A>(kThreads / 32)) {}
   };
   template <class Dev>
@@ -128,10 +128,10 @@ struct StateKernel {
     decay.derive(dev, from.walk, b, h, tile);
     load_rows<W>(
         dev, from.y(), tile.size, [&](int i) { return from.y_row(b, h, token(i)); },
-        [&](int i) { return from.y_factor(b, h, token(i)); }, kValueStride, shared.y);
+        [&](int i) { return from.y_factor(b, h, token(i)); }, kRowStride, shared.y);
     if constexpr (N::divides) {
       fill_last<W>(
-          dev, tile.size, [&](int i) { return from.last(b, h, token(i)); }, kValueStride, shared.y);
+          dev, tile.size, [&](int i) { return from.last(b, h, token(i)); }, kRowStride, shared.y);
     }
     if constexpr (M::decay != mask::DecayKind::none) dev.barrier();
     load_rows<W>(
@@ -147,7 +147,7 @@ struct StateKernel {
       state.scale(decayed<Dev>(static_cast<A>(decay.total())));
     }
     add_product<kRows>(dev, state, transposed(shared.x + dev.warp() * kStripRows, kStride),
-                       plain(shared.y, kValueStride));
+                       plain(shared.y, kRowStride));
     return decay.total();
   }
 

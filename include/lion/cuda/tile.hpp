@@ -1,6 +1,8 @@
 #pragma once
 /// Tiles in shared memory, and how rows of tokens get there.
 
+#include <cstring>
+
 #include "lion/cuda/head.hpp"
 #include "lion/cuda/strip.hpp"
 
@@ -13,6 +15,10 @@ inline constexpr int kTileRows = sizeof(T) == 8 ? 32 : 64;
 /// Columns of v' = [v, 1] (math.md §1): the column of ones makes the denominators, seven of zeros fill its eight.
 template <int width, bool divides>
 inline constexpr int kValueColumns = divides ? width + 8 : width;
+
+/// From row to row of v' in shared memory: the columns of ones skew the rows already where elements have 16 bits.
+template <class T, int width, bool divides>
+inline constexpr int kValueStride = kValueColumns<width, divides> + (kTensor<T> && divides ? 0 : kSkew<T>);
 
 /// Hands out pieces of a block's shared memory, 16 bytes apart; without memory it only counts.
 class SharedArena {
@@ -58,6 +64,12 @@ LION_DEVICE void load_rows(const Dev& dev, const Tokens<const T>& tokens, Index 
     const bool whole = column + kVector <= tokens.width;
     if (tokens.aligned && (by == A(0) || (by == A(1) && whole))) {
       dev.copy_async(at, from, by != A(0));
+    } else if (tokens.aligned && whole) {
+      T vector[kVector];
+      std::memcpy(vector, __builtin_assume_aligned(from, 16), 16);
+      LION_UNROLL
+      for (int e = 0; e < kVector; ++e) vector[e] = Dev::template narrow<T>(by * Dev::widen(vector[e]));
+      std::memcpy(__builtin_assume_aligned(at, 16), vector, 16);
     } else {
       LION_UNROLL
       for (int e = 0; e < kVector; ++e) {
@@ -75,6 +87,18 @@ LION_DEVICE void fill_last(const Dev& dev, Index size, Last&& last, int stride, 
   for (int i = dev.thread(); i < kTileRows<T> * 8; i += dev.threads()) {
     const int row = i / 8, column = i % 8;
     to[row * stride + width + column] = Dev::template narrow<T>(column == 0 && row < size ? last(row) : A(0));
+  }
+}
+
+/// Two neighbours of a row, the first at an even column, as far as the row has them.
+template <class Dev, class T>
+LION_DEVICE void store_pair(const Tokens<T>& to, T* row, int column, accumulator_t<T> first, accumulator_t<T> second) {
+  const T pair[2] = {Dev::template narrow<T>(first), Dev::template narrow<T>(second)};
+  if (to.aligned && column + 1 < to.width) {
+    std::memcpy(__builtin_assume_aligned(row + column, sizeof(pair)), pair, sizeof(pair));
+  } else {
+    if (column < to.width) row[column] = pair[0];
+    if (column + 1 < to.width) row[column + 1] = pair[1];
   }
 }
 

@@ -25,8 +25,18 @@ struct Upstream {
   LION_DEVICE A weight(Index b, Index h, Index t) const { return weights ? weights[at(b, h, t)] : share; }
   LION_DEVICE A slope(Index b, Index h, Index t) const { return slopes ? slopes[at(b, h, t)] : A(0); }
 
-  /// In units of this the weights of a head are at most 2, in half's range: sums of rows are kept in them.
+  /// In units of this the weights of a head are at most 1, in half's range: sums of rows are kept in them.
   LION_DEVICE A unit(Index b, Index h) const { return units ? units[b * heads + h] : A(1); }
+
+  /// The weight in units of the head. Rows that see next to nothing have no say in the unit and may be far above it:
+  /// what they see is multiplied by 0, and may not be infinite.
+  LION_DEVICE A in_units(Index b, Index h, Index t) const {
+    const A weight = this->weight(b, h, t);
+    if (!units) return weight;
+    constexpr A kMost = 256;
+    const A value = weight / units[b * heads + h];
+    return value > kMost ? kMost : value < -kMost ? -kMost : value;
+  }
 };
 
 /// Weights and slopes from y and δ as the forward pass gave them; a warp for each row.
@@ -59,7 +69,8 @@ struct UpstreamKernel {
   }
 };
 
-/// The units of heads, of which each has a block.
+/// The units of heads, of which each has a block: the power of two above the largest weight of a row whose sum is more
+/// than ε, or, where there is none, of any row.
 template <class T>
 struct UnitKernel {
   using A = accumulator_t<T>;
@@ -67,11 +78,13 @@ struct UnitKernel {
 
   struct Parameters {
     Upstream<T> upstream;
+    A epsilon = 0;
   };
 
   struct Shared {
-    A* most;  // [warps]
-    LION_HOST_DEVICE explicit Shared(SharedArena& arena) : most(arena.take<A>(kThreads / 32)) {}
+    A *most, *of_all;  // [warps]
+    LION_HOST_DEVICE explicit Shared(SharedArena& arena)
+        : most(arena.take<A>(kThreads / 32)), of_all(arena.take<A>(kThreads / 32)) {}
   };
 
   template <class Dev>
@@ -80,22 +93,31 @@ struct UnitKernel {
     const Shared shared(arena);
     const Upstream<T>& u = p.upstream;
     const Index h = dev.block(0), b = dev.block(1);
-    A most = 0;
+    A most = 0, of_all = 0;
     for (Index t = dev.thread(); t < u.length; t += dev.threads()) {
       const A weight = u.weight(b, h, t), size = weight < A(0) ? -weight : weight;
-      most = size > most ? size : most;
+      of_all = size > of_all ? size : of_all;
+      if (size * A(2) * p.epsilon < u.share) most = size > most ? size : most;
     }
     LION_UNROLL
     for (int by = 16; by > 0; by /= 2) {
-      const A other = dev.shuffle_xor(most, by);
+      const A other = dev.shuffle_xor(most, by), other_of_all = dev.shuffle_xor(of_all, by);
       most = other > most ? other : most;
+      of_all = other_of_all > of_all ? other_of_all : of_all;
     }
-    if (dev.lane() == 0) shared.most[dev.warp()] = most;
+    if (dev.lane() == 0) {
+      shared.most[dev.warp()] = most;
+      shared.of_all[dev.warp()] = of_all;
+    }
     dev.barrier();
     if (dev.thread() != 0) return;
-    for (int w = 0; w < kThreads / 32; ++w) most = shared.most[w] > most ? shared.most[w] : most;
+    for (int w = 0; w < kThreads / 32; ++w) {
+      most = shared.most[w] > most ? shared.most[w] : most;
+      of_all = shared.of_all[w] > of_all ? shared.of_all[w] : of_all;
+    }
+    if (most == A(0)) most = of_all;
     constexpr int kMost = 126;  // beyond it a power of two or its inverse is no normal float
-    const int exponent = most > A(0) ? std::ilogb(most) : 0;
+    const int exponent = most > A(0) ? std::ilogb(most) + 1 : 0;
     u.units[b * u.heads + h] = std::ldexp(A(1), exponent > kMost ? kMost : exponent < -kMost ? -kMost : exponent);
   }
 };
