@@ -1,8 +1,6 @@
 #pragma once
 /// Tiles in shared memory, and how rows of tokens get there.
 
-#include <cstring>
-
 #include "lion/cuda/head.hpp"
 #include "lion/cuda/strip.hpp"
 
@@ -47,6 +45,12 @@ std::size_t shared_size() {
   return arena.used();
 }
 
+/// What one instruction loads or stores.
+template <class T, int n>
+struct alignas(n * sizeof(T)) Neighbours {
+  T values[n];
+};
+
 /// Rows of the tokens of a stretch → to [kTileRows, width + skew], zero beyond the rows' own width, beyond the stretch,
 /// and where `factor(i)` is 0, whatever lies there; else times factor(i). They have arrived after dev.wait() and a
 /// barrier.
@@ -65,11 +69,10 @@ LION_DEVICE void load_rows(const Dev& dev, const Tokens<const T>& tokens, Index 
     if (tokens.aligned && (by == A(0) || (by == A(1) && whole))) {
       dev.copy_async(at, from, by != A(0));
     } else if (tokens.aligned && whole) {
-      T vector[kVector];
-      std::memcpy(vector, __builtin_assume_aligned(from, 16), 16);
+      auto vector = *reinterpret_cast<const Neighbours<T, kVector>*>(from);
       LION_UNROLL
-      for (int e = 0; e < kVector; ++e) vector[e] = Dev::template narrow<T>(by * Dev::widen(vector[e]));
-      std::memcpy(__builtin_assume_aligned(at, 16), vector, 16);
+      for (T& value : vector.values) value = Dev::template narrow<T>(by * Dev::widen(value));
+      *reinterpret_cast<Neighbours<T, kVector>*>(at) = vector;
     } else {
       LION_UNROLL
       for (int e = 0; e < kVector; ++e) {
@@ -93,12 +96,12 @@ LION_DEVICE void fill_last(const Dev& dev, Index size, Last&& last, int stride, 
 /// Two neighbours of a row, the first at an even column, as far as the row has them.
 template <class Dev, class T>
 LION_DEVICE void store_pair(const Tokens<T>& to, T* row, int column, accumulator_t<T> first, accumulator_t<T> second) {
-  const T pair[2] = {Dev::template narrow<T>(first), Dev::template narrow<T>(second)};
+  const Neighbours<T, 2> pair{{Dev::template narrow<T>(first), Dev::template narrow<T>(second)}};
   if (to.aligned && column + 1 < to.width) {
-    std::memcpy(__builtin_assume_aligned(row + column, sizeof(pair)), pair, sizeof(pair));
+    *reinterpret_cast<Neighbours<T, 2>*>(row + column) = pair;
   } else {
-    if (column < to.width) row[column] = pair[0];
-    if (column + 1 < to.width) row[column + 1] = pair[1];
+    if (column < to.width) row[column] = pair.values[0];
+    if (column + 1 < to.width) row[column + 1] = pair.values[1];
   }
 }
 
