@@ -16,3 +16,7 @@
 #define LION_DETAIL_PRAGMA(text) _Pragma(#text)
 #define LION_UNROLL_BY(n) LION_DETAIL_PRAGMA(GCC unroll n)
 #endif
+
+/// Of the CPU's kernels, where a call costs as much as the work.
+#define LION_ALWAYS_INLINE __attribute__((always_inline)) inline
+#define LION_NO_INLINE __attribute__((noinline))

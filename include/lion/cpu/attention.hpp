@@ -125,7 +125,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     for_each_head<Tiles>(dims, workspace, executor, [&](Arena& arena, Index b, Index h) {
       Tiles tiles(arena, dims.D, dims.E);
       const auto head = cpu::head_of(in, single, dims, b, h, {0, dims.L}, s);
-      const auto nothing = [](Index, A*, A) {};
+      const auto nothing = [](auto&&, cpu::Tile<A>, const A*, Index) {};
       cpu::RowSums<A, decltype(nothing)> rows{{}, nullptr, {}, nullptr, false, nothing};
       cpu::ForwardWalk<T, M, N, Dir, decltype(nothing)> walk(head, rows, tiles);
       walk.template summarise<true>({});

@@ -2,47 +2,59 @@
 /// Gradients of one head along one order, in tiles: the chunk form, and the full form as one chunk (math.md §4).
 
 #include "lion/cpu/gradient_rows.hpp"
-#include "lion/cpu/pairs.hpp"
+#include "lion/cpu/pair_tally.hpp"
 #include "lion/cpu/state.hpp"
 
 namespace lion::cpu {
 
+/// Tiles of a backward pass. Those of pairs have a row for each key: queries and slopes are turned about once a row
+/// tile, and nothing else is.
 template <class A, class M>
 struct BackwardScratch {
   static constexpr mask::DecayKind kind = M::decay;
   TileDecay<A, kind> rows, columns;
-  Tile<A> q, k, v, dn;     // [kTile, D] or [kTile, E]
-  A* dd;                   // [kTile]
-  Tile<A> scaled;          // [kTile, D or E]
-  Tile<A> columns_of;      // [D or E, kTile or D]: a transpose
-  Tile<A> scores, slopes;  // [kTile, kTile]
-  Tile<A> dq, dk, dv;      // [kTile, D] or [kTile, E]
-  State<A> keys, queries;
-  State<A> crossed;  // of keys, with one decay per head
+  Tile<A> copy_q, copy_k, copy_v;        // [kTile, D or E], of rows that cannot be used where they lie
+  Tile<A> dn;                            // [kTile, E+1], dn' with dd as its last column
+  A *dd, *weights;                       // [kTile]
+  Tile<A> scaled;                        // [kTile, D]
+  Tile<A> query_columns, slope_columns;  // [D, kTile], [E, kTile]: qᵀ, dnᵀ
+  Tile<A> state_columns;                 // [E, D], Rᵀ or Tᵀ
+  Tile<A> scores, slopes;                // [kTile, kTile]: Aᵀ, Pᵀ
+  Tile<A> dq, dk, dv;                    // [kTile, D] or [kTile, E]
+  PairTally<A, kind> tally;
+  State<A, true> keys;
+  State<A> queries;
+  State<A, true> crossed;  // of keys, with one decay per head
   A* counts = nullptr;
   MaskScalars<kind, M::gated> scalars;
+  Tile<const A> q, k, v;                   // the tiles in work
   Index loaded = -1, loaded_queries = -1;  // first positions of the tiles in k and v, and in q and dn
+  bool pending = false;                    // dk and dv wait for the pairs of their tile
 
   BackwardScratch(Arena& arena, Index L, Index D, Index E)
       : rows(arena),
         columns(arena),
-        q(take_tile<A>(arena, kTile, D)),
-        k(take_tile<A>(arena, kTile, D)),
-        v(take_tile<A>(arena, kTile, E)),
-        dn(take_tile<A>(arena, kTile, E)),
+        copy_q(take_tile<A>(arena, kTile, D)),
+        copy_k(take_tile<A>(arena, kTile, D)),
+        copy_v(take_tile<A>(arena, kTile, E)),
+        dn(take_tile<A>(arena, kTile, E + 1)),
         dd(arena.take<A>(kTile)),
-        scaled(take_tile<A>(arena, kTile, (std::max)(D, E))),
-        columns_of(take_tile<A>(arena, (std::max)(D, E), (std::max)(kTile, D))),
+        weights(arena.take<A>(kTile)),
+        scaled(take_tile<A>(arena, kTile, D)),
+        query_columns(take_tile<A>(arena, D, kTile)),
+        slope_columns(take_tile<A>(arena, E, kTile)),
+        state_columns(take_tile<A>(arena, E, D)),
         scores(take_tile<A>(arena, kTile, kTile)),
         slopes(take_tile<A>(arena, kTile, kTile)),
         dq(take_tile<A>(arena, kTile, D)),
         dk(take_tile<A>(arena, kTile, D)),
         dv(take_tile<A>(arena, kTile, E)),
+        tally(arena),
         keys(arena, D, E),
         queries(arena, D, E),
         scalars(arena, L) {
     if constexpr (kind == mask::DecayKind::per_head) {
-      crossed = State<A>(arena, D, E);
+      crossed = State<A, true>(arena, D, E);
       counts = arena.take<A>(kTile);
     }
   }
@@ -51,14 +63,15 @@ struct BackwardScratch {
     rows.restart();
     columns.restart();
     loaded = loaded_queries = -1;
+    pending = false;
   }
 
   template <class Head>
   void load_kv(const Head& head, Stretch tile) {
     if (loaded == tile.first) return;
     loaded = tile.first;
-    head.load_k(tile, k);
-    head.load_v(tile, v);
+    k = head.load_k(tile, copy_k);
+    v = head.load_v(tile, copy_v);
   }
 };
 
@@ -74,6 +87,7 @@ class BackwardWalk {
   static constexpr bool per_token = M::decay == mask::DecayKind::per_token;
   static constexpr bool per_head = M::decay == mask::DecayKind::per_head;
   static constexpr bool collapses = !decays && Direction::past && Direction::future;
+  using Decay = TileDecay<A, M::decay>;
 
   BackwardWalk(const Head<T, M>& head, const UpstreamRows<T>& upstream, const GradientRows<A>& gradients,
                Scratch& scratch)
@@ -93,6 +107,7 @@ class BackwardWalk {
     for (Index i = tiles.count; i-- > 0;) {
       begin(tiles[i]);
       look<true, true, true>(tiles[i], Edge<A>{}, {});
+      add_keys(tiles[i]);
       end(tiles[i]);
     }
   }
@@ -162,6 +177,7 @@ class BackwardWalk {
         place.passed += s_.rows.total();
         place.tokens += tiles[at].size;
         if (with_pairs) add_pairs(tiles, at);
+        if (s_.pending) add_keys(tiles[at]);
         end(tiles[at]);
       }
       if (i + 1 < chunks.count || to_the_end) enter_tiles<left_to_right, keys, queries>(tiles);
@@ -186,16 +202,22 @@ class BackwardWalk {
       }
       if constexpr (queries) {
         load_queries(tile);
-        enter<sums>(s_.queries, across, s_.q, s_.dn, s_.dd, far.from, tile.size, s_.scaled);
+        set_weights(tile.size, head_.scale, far.from);
+        enter<sums>(s_.queries, across, s_.q, s_.dn, s_.dd, s_.weights, tile.size, s_.scaled);
       }
     }
+  }
+
+  void set_weights(Index n, A factor, const A* by) {
+    for (Index i = 0; i < n; ++i) s_.weights[i] = by ? factor * by[i] : factor;
   }
 
   void load_queries(Stretch tile) {
     if (s_.loaded_queries == tile.first) return;
     s_.loaded_queries = tile.first;
-    head_.load_q(tile, s_.q);
+    s_.q = head_.load_q(tile, s_.copy_q);
     upstream_.load(head_, tile, s_.dn, s_.dd);
+    for (Index i = 0; i < tile.size; ++i) s_.dn(i)[head_.E] = s_.dd[i];
   }
 
   void begin(Stretch tile) {
@@ -203,72 +225,56 @@ class BackwardWalk {
     clear_rows(s_.dq, tile.size);
   }
 
-  /// dq of a row tile is complete for this pass; it was kept without the scale s.
+  /// dq of a row tile is complete for this pass.
   void end(Stretch tile) {
     for (Index i = 0; i < tile.size; ++i) {
-      add_row(s_.dq(i), head_.D, head_.scale, gradients_.dq(head_.token(tile.first + i)));
+      add_row(s_.dq(i), head_.D, A(1), gradients_.dq(head_.token(tile.first + i)));
     }
   }
 
   /// What the states give to a tile: dq from keys, dk and dv from queries; and their shares of the mask's gradients.
   template <bool keys, bool queries, bool left_to_right>
   void look(Stretch tile, Edge<A> near, const Place& place) {
-    const Index n = tile.size, D = head_.D, E = head_.E;
+    const Index n = tile.size, D = head_.D, E = head_.E, last = sums ? 1 : 0;
     const A factor = static_cast<A>(std::exp(place.passed));
-    const auto weigh = [&](const A* weight, Tile<A> from) {
-      if (!weight) return from;
-      const Tile<A> to{s_.scaled.data, from.stride};
-      weigh_rows(from, n, weight, factor, to);
-      return to;
-    };
-    const auto add_last = [&](const State<A>& state, Tile<A> to) {  // the denominators' column
-      for (Index i = 0; i < n; ++i) {
-        const A weight = near.from ? factor * near.from[i] : A(1);
-        add_row(state.column, D, weight * s_.dd[i], to(i));
-      }
-    };
     if (keys && !s_.keys.zero) {
-      const Tile<A> dn = weigh(near.from, s_.dn);
-      transpose_tile(s_.keys.body, D, E, s_.columns_of);
-      add_tile_product(s_.dq, n, D, E, plain(dn), s_.columns_of);
-      if constexpr (sums) add_last(s_.keys, s_.dq);
+      set_weights(n, factor * head_.scale, near.from);
+      add_tile_product(s_.dq, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights));
       if constexpr (per_token) add_dots(tile, s_.q, s_.dq, left_to_right, left_to_right ? s_.scalars.e : s_.scalars.f);
       if constexpr (per_head) {
-        for (Index i = 0; i < n; ++i) {
+        dot_rows<A>(s_.q, s_.dq, n, D, [&](Index i, A value) {
           const Index apart = place.tokens + (left_to_right ? i : n - 1 - i);
-          decay_sum_ += static_cast<double>(apart) * static_cast<double>(dot(s_.q(i), s_.dq(i), s_.q.stride));
-        }
+          decay_sum_ += static_cast<double>(apart) * static_cast<double>(value);
+        });
         if (!s_.crossed.zero) {
-          transpose_tile(s_.crossed.body, D, E, s_.columns_of);
-          set_tile_product(s_.dk, n, D, E, plain(dn), s_.columns_of);
-          if constexpr (sums) add_last(s_.crossed, s_.dk);
-          for (Index i = 0; i < n; ++i) decay_sum_ += static_cast<double>(dot(s_.q(i), s_.dk(i), s_.q.stride));
+          add_tile_product(s_.dk, n, D, E + last, plain(s_.dn), s_.crossed.body, Into<A>::set(s_.weights));
+          dot_rows<A>(s_.q, s_.dk, n, D, [&](Index, A value) { decay_sum_ += static_cast<double>(value); });
         }
       }
     }
     if (queries && !s_.queries.zero) {
       s_.load_kv(head_, tile);
-      transpose_tile(s_.queries.body, D, E, s_.columns_of);
-      set_tile_product(s_.dk, n, D, E, plain(weigh(near.to, s_.v)), s_.columns_of);
-      if constexpr (sums) {
-        for (Index i = 0; i < n; ++i) add_row(s_.queries.column, D, near.to ? factor * near.to[i] : A(1), s_.dk(i));
-      }
-      set_tile_product(s_.dv, n, E, D, plain(weigh(near.to, s_.k)), s_.queries.body);
+      set_weights(n, factor, near.to);
+      transpose_tile(s_.queries.body, D, E, A(1), s_.state_columns);
+      for (Index i = 0; sums && i < n; ++i) scale_row(s_.queries.column, padded<A>(D), s_.weights[i], s_.dk(i));
+      add_tile_product(s_.dk, n, D, E, plain(s_.v), s_.state_columns,
+                       sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights));
+      add_tile_product(s_.dv, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights));
       if constexpr (per_token) add_dots(tile, s_.k, s_.dk, left_to_right, left_to_right ? s_.scalars.f : s_.scalars.e);
-      add_keys(tile);
+      s_.pending = true;
     }
   }
 
-  void add_dots(Stretch tile, Tile<A> x, Tile<A> dx, bool plus, double* to) const {
+  void add_dots(Stretch tile, Tile<const A> x, Tile<A> dx, bool plus, double* to) const {
     const double sign = plus ? 1 : -1;
-    for (Index i = 0; i < tile.size; ++i) {
-      to[head_.token(tile.first + i)] += sign * static_cast<double>(dot(x(i), dx(i), x.stride));
-    }
+    dot_rows<A>(x, dx, tile.size, head_.D,
+                [&](Index i, A value) { to[head_.token(tile.first + i)] += sign * static_cast<double>(value); });
   }
 
   /// Adds the tiles dk̃ and dv to the rows of dk and dv, through the gate and past the padding.
   void add_keys(Stretch tile) {
     const Index D = head_.D, E = head_.E;
+    s_.pending = false;
     for (Index i = 0; i < tile.size; ++i) {
       const Index t = head_.token(tile.first + i);
       if (head_.padded(t)) continue;
@@ -278,68 +284,50 @@ class BackwardWalk {
     }
   }
 
-  /// The row tile against all column tiles of its chunk.
+  /// The row tile against all column tiles of its chunk, its own first.
   void add_pairs(const Pieces& tiles, Index row_tile) {
     const Index n = tiles[row_tile].size, D = head_.D, E = head_.E;
+    transpose_tile(s_.q, n, D, A(1), s_.query_columns);
+    transpose_tile(s_.dn, n, E, A(1), s_.slope_columns);
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      transpose_tile(s_.k, m, D, s_.columns_of);
-      set_tile_product(s_.scores, n, m, D, plain(s_.q), s_.columns_of);  // S, then A = S ⊙ M
-      transpose_tile(s_.v, m, E, s_.columns_of);
-      set_tile_product(s_.slopes, n, m, E, plain(s_.dn), s_.columns_of);  // (dn'·v') ⊙ M, P without its scale
-      if constexpr (sums) {
-        for (Index i = 0; i < n; ++i) Vector<A>(s_.slopes(i), m) += s_.dd[i];
+      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns);  // q·k
+      set_tile_product(s_.slopes, m, n, E, plain(s_.v), s_.slope_columns);  // dn·v
+      if (column_tile == row_tile) {
+        weigh_pairs(DiagonalMask<Direction, A, Decay>(s_.rows, head_.scale), tiles[row_tile], tiles[column_tile]);
+      } else {
+        const bool past = column_tile < row_tile;
+        weigh_pairs(OuterMask<A, Decay>(past, s_.rows, s_.columns, between, head_.scale), tiles[row_tile],
+                    tiles[column_tile]);
       }
-      const auto apply = [&](Tile<A> x) {
-        if (column_tile == row_tile) {
-          mask_diagonal<Direction, A>(s_.rows, n, x);
-        } else {
-          mask_outer(OuterMask<A, TileDecay<A, M::decay>>(column_tile < row_tile, s_.rows, s_.columns, between), n, m,
-                     x);
-        }
-      };
-      apply(s_.slopes);
-      if constexpr (per_head) add_distances(tiles[row_tile], tiles[column_tile]);
-      if constexpr (per_token) add_pair_scalars(tiles[row_tile], tiles[column_tile]);
-      apply(s_.scores);
-      add_tile_product(s_.dq, n, D, m, plain(s_.slopes), s_.k);
-      set_tile_product(s_.dk, m, D, n, transposed(s_.slopes), s_.q);
-      set_tile_product(s_.dv, m, E, n, transposed(s_.scores), s_.dn);
+      add_tile_product(s_.dq, n, D, m, transposed(s_.slopes), s_.k);
+      const Into<A> into = s_.pending ? Into<A>{} : Into<A>::set();
+      add_tile_product(s_.dk, m, D, n, plain(s_.slopes), s_.q, into);
+      add_tile_product(s_.dv, m, E, n, plain(s_.scores), s_.dn, into);
       add_keys(tiles[column_tile]);
     });
   }
 
-  /// Σ |i−j| w_ij over a tile of pairs, w_ij = P_ij q_i·k_j.
-  void add_distances(Stretch rows, Stretch columns) {
-    for (Index i = 0; i < rows.size; ++i) {
-      const A *scores = s_.scores(i), *slopes = s_.slopes(i);
-      const Index ahead = rows.first + i - columns.first;  // of column 0
-      A sum = 0;
-      for (Index j = 0; j < columns.size; ++j) sum += static_cast<A>(std::abs(ahead - j)) * (scores[j] * slopes[j]);
-      decay_sum_ += static_cast<double>(sum);
-    }
-  }
-
-  /// The shares of a tile of pairs in e and f: w_ij summed over rows and columns of each triangle.
-  void add_pair_scalars(Stretch rows, Stretch columns) {
-    const MaskScalars<M::decay, M::gated>& s = s_.scalars;
-    const Index n = rows.size, m = columns.size;
-    const bool diagonal = rows.first == columns.first, earlier = columns.first < rows.first;
-    A past_columns[kTile] = {}, future_columns[kTile] = {};
-    for (Index i = 0; i < n; ++i) {
-      const A *scores = s_.scores(i), *slopes = s_.slopes(i);
-      const Index past = diagonal ? i : (earlier ? m : 0);        // columns before this are earlier tokens
-      const Index future = diagonal ? i + 1 : (earlier ? m : 0);  // from here on later ones
-      const Index t = head_.token(rows.first + i);
-      s.inner_e[t] += static_cast<double>(add_products(scores, slopes, past, past_columns));
-      s.inner_f[t] -=
-          static_cast<double>(add_products(scores + future, slopes + future, m - future, future_columns + future));
-    }
-    for (Index j = 0; j < m; ++j) {
-      const Index t = head_.token(columns.first + j);
-      s.inner_e[t] -= static_cast<double>(past_columns[j]);
-      s.inner_f[t] += static_cast<double>(future_columns[j]);
+  /// From q·k and dn·v to A and P, and the shares of a tile of pairs in the mask's gradients.
+  template <class Mask>
+  void weigh_pairs(const Mask& mask, Stretch rows, Stretch columns) {
+    const A* dd = sums ? s_.dd : nullptr;
+    s_.tally.start(rows, columns);
+    s_.tally.weigh(mask, dd, s_.scores, s_.slopes);
+    if constexpr (per_head) decay_sum_ += s_.tally.distances();
+    if constexpr (per_token) {
+      s_.tally.give(
+          [&](Index i, A past, A future) {
+            const Index t = head_.token(rows.first + i);
+            s_.scalars.inner_e[t] += static_cast<double>(past);
+            s_.scalars.inner_f[t] -= static_cast<double>(future);
+          },
+          [&](Index j, A past, A future) {
+            const Index t = head_.token(columns.first + j);
+            s_.scalars.inner_e[t] -= static_cast<double>(past);
+            s_.scalars.inner_f[t] += static_cast<double>(future);
+          });
     }
   }
 

@@ -184,11 +184,12 @@ class BackwardCall {
       return rows;
     }
     const Rows<A> y{lane.y, dims_.E};
-    const auto finish = [&](Index t, A* n, A d) {
-      divide_row<typename Types::Normaliser>(n, d, dims_.E, options_.epsilon, rows.share, [&](const A* row, A delta) {
-        store_row(row, dims_.E, y(t));
-        lane.row_sum[t] = delta;
-      });
+    const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index count) {
+      divide_rows<typename Types::Normaliser>(n, d, count, options_.epsilon, rows.share,
+                                              [&](Index i, const A* row, A factor, A delta) {
+                                                finish_row(row, dims_.E, factor, y(token_of(i)));
+                                                lane.row_sum[token_of(i)] = delta;
+                                              });
     };
     forward_head<Types>(in_, masks, options_, dims_, b, h, sequence, *lane.forward, y, incoming, {}, finish);
     rows.y_wide = {lane.y, dims_.E};

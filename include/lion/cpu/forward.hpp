@@ -11,21 +11,25 @@ namespace lion::cpu {
 template <class A, mask::DecayKind kind>
 struct ForwardScratch {
   TileDecay<A, kind> rows, columns;
-  Tile<A> q, k, v;         // [kTile, D], [kTile, D], [kTile, E]
-  Tile<A> key_columns;     // [D, kTile], kᵀ
-  Tile<A> scaled, scores;  // [kTile, D], [kTile, kTile]
+  Tile<A> copy_q, copy_k, copy_v;  // [kTile, D], [kTile, D], [kTile, E], of rows that cannot be used where they lie
+  Tile<A> query_columns;           // [D, kTile], s·qᵀ
+  Tile<A> scaled, scores;          // [kTile, D], [kTile, kTile]: Aᵀ, a row for each key
+  A *weights, *sums;               // [kTile], of queries
   State<A> state;
-  Index loaded = -1;  // first position of the tile in k and v
+  Tile<const A> q, k, v;  // the tiles in work
+  Index loaded = -1;      // first position of the tile in k and v
 
   ForwardScratch(Arena& arena, Index D, Index E)
       : rows(arena),
         columns(arena),
-        q(take_tile<A>(arena, kTile, D)),
-        k(take_tile<A>(arena, kTile, D)),
-        v(take_tile<A>(arena, kTile, E)),
-        key_columns(take_tile<A>(arena, D, kTile)),
+        copy_q(take_tile<A>(arena, kTile, D)),
+        copy_k(take_tile<A>(arena, kTile, D)),
+        copy_v(take_tile<A>(arena, kTile, E)),
+        query_columns(take_tile<A>(arena, D, kTile)),
         scaled(take_tile<A>(arena, kTile, D)),
         scores(take_tile<A>(arena, kTile, kTile)),
+        weights(arena.take<A>(kTile)),
+        sums(arena.take<A>(kTile)),
         state(arena, D, E) {}
 
   void restart() {
@@ -38,8 +42,8 @@ struct ForwardScratch {
   void load_kv(const Head& head, Stretch tile) {
     if (loaded == tile.first) return;
     loaded = tile.first;
-    head.load_k(tile, k);
-    head.load_v(tile, v);
+    k = head.load_k(tile, copy_k);
+    v = head.load_v(tile, copy_v);
   }
 };
 
@@ -123,45 +127,47 @@ class ForwardWalk {
   }
 
   void begin(Stretch tile) {
-    head_.load_q(tile, s_.q);
+    s_.q = head_.load_q(tile, s_.copy_q);
     rows_.begin(head_, tile);
   }
 
-  /// n' += e^passed · from_i · q_iᵀ S for the rows of a tile.
+  /// n' += e^passed · from_i · s q_iᵀ S for the rows of a tile.
   void look(Index n, Edge<A> near, double passed) {
     if (s_.state.zero) return;
-    Tile<A> q = s_.q;
-    if (near.from) {
-      weigh_rows(s_.q, n, near.from, static_cast<A>(std::exp(passed)), s_.scaled);
-      q = s_.scaled;
-    }
-    add_tile_product(rows_.n, n, head_.E, head_.D, plain(q), s_.state.body);
+    const A factor = head_.scale * static_cast<A>(std::exp(passed));
+    for (Index i = 0; i < n; ++i) s_.weights[i] = near.from ? factor * near.from[i] : factor;
+    add_tile_product(rows_.n, n, head_.E, head_.D, plain(s_.q), s_.state.body, rows_.next(s_.weights));
     if constexpr (sums) {
-      for (Index i = 0; i < n; ++i) rows_.d[i] += dot(q(i), s_.state.column, q.stride);
+      dot_rows<A>(
+          s_.q, [&](Index) { return s_.state.column; }, n, head_.D,
+          [&](Index i, A value) { rows_.d[i] += s_.weights[i] * value; });
     }
   }
 
-  /// n'_i += Σ_j A_ij v'_j for the rows of the row tile over all tiles of its chunk.
+  /// n'_i += Σ_j A_ij v'_j for the rows of the row tile over all tiles of its chunk. Scores are made transposed: so it
+  /// is the queries, once a row tile, that are turned about and not the keys of each pair of tiles.
   void add_pairs(const Pieces& tiles, Index row_tile) {
     const Index n = tiles[row_tile].size, D = head_.D;
+    transpose_tile(s_.q, n, D, head_.scale, s_.query_columns);
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      transpose_tile(s_.k, m, D, s_.key_columns);
-      set_tile_product(s_.scores, n, m, D, plain(s_.q), s_.key_columns);
+      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns);
+      A* row_sums = sums ? s_.sums : nullptr;
       if (column_tile == row_tile) {
-        mask_diagonal<Direction, A>(s_.rows, n, s_.scores);
+        mask_scores(DiagonalMask<Direction, A, Decay>(s_.rows, A(1)), n, m, s_.scores, row_sums);
       } else {
-        mask_outer(OuterMask<A, TileDecay<A, M::decay>>(column_tile < row_tile, s_.rows, s_.columns, between), n, m,
-                   s_.scores);
+        mask_scores(OuterMask<A, Decay>(column_tile < row_tile, s_.rows, s_.columns, between, A(1)), n, m, s_.scores,
+                    row_sums);
       }
       if constexpr (sums) {
-        for (Index i = 0; i < n; ++i) rows_.d[i] += sum_row(s_.scores(i), m);
+        for (Index i = 0; i < n; ++i) rows_.d[i] += s_.sums[i];
       }
-      add_tile_product(rows_.n, n, head_.E, m, plain(s_.scores), s_.v);
+      add_tile_product(rows_.n, n, head_.E, m, transposed(s_.scores), s_.v, rows_.next());
     });
   }
 
+  using Decay = TileDecay<A, M::decay>;
   static constexpr bool sums = Normaliser::divides;
   const Head<T, M>& head_;
   RowSums<A, Finish>& rows_;

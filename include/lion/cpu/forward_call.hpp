@@ -83,7 +83,7 @@ bool revisits_rows(const CallOptions& options, std::size_t orders, bool incoming
   return Types::recurrent || incoming || options.plan.chunk < options.longest;
 }
 
-/// All orders of one head: finish(token, n [E], d) receives the complete sums. `wide` are rows that hold sums.
+/// All orders of one head: see RowSums for finish. `wide` are rows that hold sums.
 template <class Types, class Finish>
 void forward_head(const AttentionInputs<typename Types::T>& in, typename Types::Masks masks, const CallOptions& options,
                   const AttentionDims& dims, Index b, Index h, Stretch sequence, ForwardLane<Types>& lane,
@@ -110,18 +110,32 @@ void forward_head(const AttentionInputs<typename Types::T>& in, typename Types::
   }
 }
 
-/// y and δ from complete sums (math.md §1).
+/// y and δ from the complete sums of a tile (math.md §1): store(row, n [E], factor, δ), y being factor · n, or 0
+/// whatever n is where the factor is.
 template <class Normaliser, class A, class Store>
-void divide_row(A* n, A d, Index E, double epsilon, A share, Store&& store) {
-  A delta = 0;
-  if constexpr (Normaliser::divides) {
-    delta = share * d + static_cast<A>(epsilon);
-    const A factor = delta == A(0) ? A(0) : share / delta;
-    for (Index e = 0; e < E; ++e) n[e] = delta == A(0) ? A(0) : factor * n[e];
-  } else if (share != A(1)) {
-    for (Index e = 0; e < E; ++e) n[e] *= share;
+void divide_rows(Tile<A> n, const A* d, Index rows, double epsilon, A share, Store&& store) {
+  A delta[kTile] = {}, factor[kTile];
+  for (Index i = 0; i < rows; ++i) {
+    if constexpr (Normaliser::divides) {
+      delta[i] = share * d[i] + static_cast<A>(epsilon);
+      factor[i] = delta[i] == A(0) ? A(0) : share / delta[i];
+    } else {
+      factor[i] = share;
+    }
   }
-  store(n, delta);
+  for (Index i = 0; i < rows; ++i) store(i, n(i), factor[i], delta[i]);
+}
+
+/// to = factor · from, rounded to To; 0 whatever `from` is if the factor is.
+template <class A, class To>
+void finish_row(const A* from, Index width, A factor, To* to) {
+  if (factor == A(0)) {
+    std::fill_n(to, width, To(0));
+  } else if constexpr (std::same_as<A, To>) {
+    if (factor != A(1) || from != to) scale_row(from, width, factor, to);
+  } else {
+    for (Index i = 0; i < width; ++i) to[i] = static_cast<To>(factor * from[i]);
+  }
 }
 
 template <class Types>
@@ -168,11 +182,12 @@ void ForwardCall<Types>::run(typename Types::Masks masks, const AttentionOutputs
     const Index h = task / sequences % dims_.H;
     const Rows<T> y = rows_of(out.y, b, h);
     const A share = A(1) / static_cast<A>(masks.size());
-    const auto finish = [&](Index t, A* n, A d) {
-      divide_row<typename Types::Normaliser>(n, d, dims_.E, options_.epsilon, share, [&](const A* row, A delta) {
-        store_row(row, dims_.E, y(t));
-        if (out.row_sum) out.row_sum(b, h, t) = delta;
-      });
+    const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index rows) {
+      divide_rows<typename Types::Normaliser>(n, d, rows, options_.epsilon, share,
+                                              [&](Index i, const A* row, A factor, A delta) {
+                                                finish_row(row, dims_.E, factor, y(token_of(i)));
+                                                if (out.row_sum) out.row_sum(b, h, token_of(i)) = delta;
+                                              });
     };
     Rows<A> wide;
     if constexpr (std::same_as<T, A>) {

@@ -38,33 +38,47 @@ struct Head {
     return 0;
   }
 
-  /// s·q → [n, D]
-  void load_q(Stretch s, Tile<A> to) const {
+  /// q [n, D], k̃ = γ·k [n, D] and v [n, E], rows of padded keys 0, whatever lies there: where they lie if products can
+  /// read them there, or else copied to `to`.
+  Tile<const A> load_q(Stretch s, Tile<A> to) const { return load(q, s, D, to, false, false); }
+  Tile<const A> load_k(Stretch s, Tile<A> to) const { return load(k, s, D, to, true, M::gated); }
+  Tile<const A> load_v(Stretch s, Tile<A> to) const { return load(v, s, E, to, true, false); }
+
+  /// s·q, k̃ and v, copied.
+  void copy_q(Stretch s, Tile<A> to) const {
     for (Index i = 0; i < s.size; ++i) load_row(q(token(s.first + i)), D, scale, to(i));
   }
+  void copy_k(Stretch s, Tile<A> to) const { copy(k, s, D, to, key_mask, M::gated); }
+  void copy_v(Stretch s, Tile<A> to) const { copy(v, s, E, to, key_mask, false); }
 
-  /// γ·k → [n, D], 0 where padded, whatever lies there.
-  void load_k(Stretch s, Tile<A> to) const {
+ private:
+  Tile<const A> load(Rows<const T> rows, Stretch s, Index width, Tile<A> to, bool masked, bool gated) const {
+    masked = masked && key_mask && any_padded(s);
+    if constexpr (std::same_as<T, A>) {
+      // Rows far apart fall into few sets of the cache: a copy costs 2 % of what is done with it, and they more.
+      const bool close = rows.stride >= width && rows.stride < 2 * width;
+      if (close && !order && !masked && !gated && width % kWidth<A> == 0) return {rows(s.first), rows.stride};
+    }
+    copy(rows, s, width, to, masked, gated);
+    return to;
+  }
+
+  void copy(Rows<const T> rows, Stretch s, Index width, Tile<A> to, bool masked, bool gated) const {
     for (Index i = 0; i < s.size; ++i) {
       const Index t = token(s.first + i);
-      if (padded(t)) {
+      if (masked && padded(t)) {
         std::fill_n(to(i), to.stride, A(0));
       } else {
-        load_row(k(t), D, key_factor(t), to(i));
+        load_row(rows(t), width, gated ? key_factor(t) : A(1), to(i));
       }
     }
   }
 
-  /// v → [n, E], 0 where padded.
-  void load_v(Stretch s, Tile<A> to) const {
+  bool any_padded(Stretch s) const {
     for (Index i = 0; i < s.size; ++i) {
-      const Index t = token(s.first + i);
-      if (padded(t)) {
-        std::fill_n(to(i), to.stride, A(0));
-      } else {
-        load_row(v(t), E, A(1), to(i));
-      }
+      if (padded(token(s.first + i))) return true;
     }
+    return false;
   }
 };
 

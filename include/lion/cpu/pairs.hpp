@@ -2,6 +2,8 @@
 /// The full form: every pair of tokens of a stretch, a row tile against a column tile at a time (math.md §1). The
 /// chunk form calls it for the pairs inside its chunks.
 
+#include <type_traits>
+
 #include "lion/cpu/tile_decay.hpp"
 
 namespace lion::cpu {
@@ -23,37 +25,86 @@ void for_each_column(const Head& head, const Pieces& tiles, Index row_tile, Deca
   if constexpr (Direction::future) walk(+1, tiles.count);
 }
 
-/// Weights that make a rank-one M of a row tile and a column tile (row[i]·column[j]) apart from each other.
-template <class A, class Decay>
-struct OuterMask {
-  const A* row;
-  const A* column;
-  A between;
-
-  OuterMask(bool past, const Decay& rows, const Decay& columns, double log_between)
-      : row(past ? rows.left().from : rows.right().from),
-        column(past ? columns.right().to : columns.left().to),
-        between(static_cast<A>(std::exp(log_between))) {}
-};
-
-/// x ⊙= M for the tile on the diagonal [n, n]: its own mask, and the triangle the direction leaves.
-template <class Direction, class A, class Decay>
-void mask_diagonal(Decay& decay, Index n, Tile<A> x) {
-  const Tile<A> m = decay.tile();
-  for (Index i = 0; i < n; ++i) {
-    A* row = x(i);
-    if constexpr (Decay::present) multiply_row(m(i), n, A(1), row);
-    if constexpr (!Direction::past) std::fill_n(row, i, A(0));
-    if constexpr (!Direction::future) std::fill_n(row + i + 1, n - i - 1, A(0));
-  }
+/// The numbers of the lanes of a vector, from `first` on.
+template <class A>
+Packed<A> lanes(Index first) {
+  static constexpr A kNumbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  static_assert(kWidth<A> <= 16);
+  return load(kNumbers) + static_cast<A>(first);
 }
 
-/// x ⊙= M for a tile off the diagonal [n, m].
-template <class A, class Decay>
-void mask_outer(const OuterMask<A, Decay>& mask, Index n, Index m, Tile<A> x) {
-  if constexpr (Decay::present) {
-    for (Index i = 0; i < n; ++i) multiply_row(mask.column, m, mask.row[i] * mask.between, x(i));
+/// What multiplies key j and queries i, i+1, … of a tile on the diagonal: factor · M, and the triangle of the
+/// direction.
+template <class Direction, class A, class Decay>
+struct DiagonalMask {
+  static constexpr bool changes = Decay::present || !Direction::past || !Direction::future;
+  Tile<A> m;  // Mᵀ
+  A factor;
+
+  DiagonalMask(Decay& decay, A by) : m(decay.tile()), factor(by) {}
+
+  Packed<A> operator()(Index j, Index i) const {
+    Packed<A> value = Packed<A>{} + factor;
+    if constexpr (Decay::present) value *= load(m(j) + i);
+    if constexpr (!Direction::past) value = lanes<A>(i) > static_cast<A>(j) ? Packed<A>{} : value;
+    if constexpr (!Direction::future) value = lanes<A>(i) < static_cast<A>(j) ? Packed<A>{} : value;
+    return value;
   }
+};
+
+/// The same off the diagonal, where M is of rank one: row[i]·column[j].
+template <class A, class Decay>
+struct OuterMask {
+  static constexpr bool changes = Decay::present;
+  const A *row, *column;
+  A factor;
+
+  OuterMask(bool past, const Decay& rows, const Decay& columns, double log_between, A by)
+      : row(past ? rows.left().from : rows.right().from),
+        column(past ? columns.right().to : columns.left().to),
+        factor(by * static_cast<A>(std::exp(log_between))) {}
+
+  Packed<A> operator()(Index j, Index i) const {
+    if constexpr (!Decay::present) return Packed<A>{} + factor;
+    return factor * column[j] * load(row + i);
+  }
+};
+
+namespace detail {
+/// body(first, vectors) for the columns [0, n) of a tile, `vectors` vectors at a time: a constant that unrolls.
+template <class A, class Body>
+inline void for_each_columns(Index n, Body&& body) {
+  constexpr Index W = kWidth<A>;
+  Index i = 0;
+  for (; i + 4 * W <= padded<A>(n); i += 4 * W) body(i, std::integral_constant<Index, 4>());
+  for (; i < n; i += W) body(i, std::integral_constant<Index, 1>());
+}
+}  // namespace detail
+
+/// x ⊙= mask, x [m, n] having a row for each key; sums [padded n] = Σ_j x_j for each query, if wanted.
+template <class A, class Mask>
+void mask_scores(const Mask& mask, Index n, Index m, Tile<A> x, A* sums) {
+  if (!Mask::changes && !sums) return;
+  constexpr Index W = kWidth<A>;
+  detail::for_each_columns<A>(n, [&](Index first, auto vectors) {
+    constexpr Index count = decltype(vectors)::value;
+    Packed<A> totals[count] = {};
+    for (Index j = 0; j < m; ++j) {
+      LION_UNROLL_BY(4)
+      for (Index c = 0; c < count; ++c) {
+        const Index i = first + c * W;
+        Packed<A> value = load(x(j) + i);
+        if constexpr (Mask::changes) {
+          value *= mask(j, i);
+          store(x(j) + i, value);
+        }
+        totals[c] += value;
+      }
+    }
+    if (!sums) return;
+    LION_UNROLL_BY(4)
+    for (Index c = 0; c < count; ++c) store(sums + first + c * W, totals[c]);
+  });
 }
 
 }  // namespace lion::cpu

@@ -83,9 +83,9 @@ struct RnnScratch {
   /// Rows of a tile, and λ of each token.
   template <class Head>
   void load(const Head& head, Stretch tile) {
-    head.load_q(tile, q);
-    head.load_k(tile, k);
-    head.load_v(tile, v);
+    head.copy_q(tile, q);
+    head.copy_k(tile, k);
+    head.copy_v(tile, v);
     for (Index i = 0; i < tile.size; ++i) {
       const double log_decay = mask::bounded(head.log_decay(head.token(tile.first + i)));
       lambda[i] = static_cast<A>(std::exp(log_decay));
@@ -120,12 +120,14 @@ class RnnForwardWalk {
     for (Index i = 0; i < tiles.count; ++i) {
       s_.load(head_, tiles[i]);
       for (Index j = 0; j < tiles[i].size; ++j) {
-        step<TokenStep<false, false, true>, sums>(s_.state, {}, s_.q(j), s_.k(j), s_.v(j), rows_.n(0), rows_.d);
+        step<TokenStep<false, false, true>, sums>(s_.state, {}, s_.q(j), s_.k(j), s_.v(j), rows_.scratch_n(0),
+                                                  rows_.scratch_d);
       }
     }
     for (Index i = tiles.count; i-- > 0;) {
-      head_.load_q(tiles[i], s_.q);
+      head_.copy_q(tiles[i], s_.q);
       rows_.begin(head_, tiles[i]);
+      rows_.begin_at_zero();
       for (Index j = 0; j < tiles[i].size; ++j) {
         step<TokenStep<true, false, false>, sums>(s_.state, {}, s_.q(j), s_.k(j), s_.v(j), rows_.n(j), rows_.d + j);
       }
@@ -145,6 +147,7 @@ class RnnForwardWalk {
       const Stretch tile = tiles[left_to_right ? i : tiles.count - 1 - i];
       s_.load(head_, tile);
       rows_.begin(head_, tile);
+      rows_.begin_at_zero();
       for (Index j = 0; j < tile.size; ++j) {
         const Index at = left_to_right ? j : tile.size - 1 - j;
         A *q = s_.q(at), *k = s_.k(at), *v = s_.v(at);

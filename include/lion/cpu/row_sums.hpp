@@ -6,12 +6,12 @@
 
 namespace lion::cpu {
 
-/// A tile of sums in work, and the place where sums wait that another pass or order adds to. When a row is complete,
-/// finish(token, n [E], d) takes it.
+/// A tile of sums in work, and the place where sums wait that another pass or order adds to. When the rows of a tile
+/// are complete, finish(token_of, n, d, rows) takes them; token_of(i) is the token of row i.
 template <class A, class Finish>
 struct RowSums {
-  Tile<A> n;          // the tile [kTile, E]
-  A* d;               // [kTile]
+  Tile<A> scratch_n;  // [kTile, E]
+  A* scratch_d;       // [kTile]
   Rows<A> waiting_n;  // [L, E] in token order
   A* waiting_d;       // [L]
   bool divides;       // whether d is wanted
@@ -19,33 +19,57 @@ struct RowSums {
   bool filled = false;     // every row of the sequence waits with a partial sum
   bool last_order = true;  // no order follows: complete rows are finished
 
+  Tile<A> n{};            // the tile in work
+  A* d = nullptr;         // [kTile]
+  bool in_place = false;  // the tile lies where it waits
+  Index size = 0, width = 0;
+  bool fresh = false;  // nothing has been added to it yet, and what lies there counts for nothing
+
   void keep() { filled = true; }
 
   template <class Head>
   void begin(const Head& head, Stretch tile) {
+    fresh = !filled;
+    size = tile.size;
+    width = padded<A>(head.E);
+    d = scratch_d;
+    std::fill_n(d, tile.size, A(0));
+    // Sums are made where they wait, if products can write there.
+    in_place = waiting_n.data && !head.order && head.E % kWidth<A> == 0;
+    n = in_place ? Tile<A>{waiting_n(tile.first), waiting_n.stride} : scratch_n;
+    if (!filled) return;
     for (Index i = 0; i < tile.size; ++i) {
-      if (!filled) {
-        std::fill_n(n(i), n.stride, A(0));
-        d[i] = 0;
-        continue;
-      }
       const Index t = head.token(tile.first + i);
-      load_row(waiting_n(t), head.E, A(1), n(i));
+      if (!in_place) load_row(waiting_n(t), head.E, A(1), n(i));
       if (divides) d[i] = waiting_d[t];
     }
+  }
+
+  /// n = or += product: how the next product of the tile enters.
+  Into<A> next(const A* weight = nullptr) {
+    if (!fresh) return {{}, weight};
+    fresh = false;
+    return Into<A>::set(weight);
+  }
+
+  /// For those who add row by row.
+  void begin_at_zero() {
+    if (fresh) {
+      for (Index i = 0; i < size; ++i) std::fill_n(n(i), width, A(0));
+    }
+    fresh = false;
   }
 
   /// `complete`: nothing of this order follows for these rows.
   template <class Head>
   void end(const Head& head, Stretch tile, bool complete) {
+    const auto token_of = [&](Index i) { return head.token(tile.first + i); };
+    begin_at_zero();
+    if (complete && last_order) return finish(token_of, n, d, tile.size);
     for (Index i = 0; i < tile.size; ++i) {
-      const Index t = head.token(tile.first + i);
-      if (complete && last_order) {
-        finish(t, n(i), d[i]);
-      } else {
-        std::copy_n(n(i), head.E, waiting_n(t));
-        if (divides) waiting_d[t] = d[i];
-      }
+      const Index t = token_of(i);
+      if (!in_place) std::copy_n(n(i), head.E, waiting_n(t));
+      if (divides) waiting_d[t] = d[i];
     }
   }
 };

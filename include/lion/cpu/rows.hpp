@@ -75,10 +75,70 @@ Tile<A> take_tile(Arena& arena, Index rows, Index width) {
   return {arena.take<A>(rows * padded<A>(width)), padded<A>(width)};
 }
 
-/// to[i] = weight[i] · factor · from[i], row by row, padding and all.
+namespace detail {
+template <Index vectors, class A>
+inline void weigh_columns(Tile<const A> from, Index rows, const A* weight, const A* share, Tile<A> to, Fade<A> fade,
+                          A* total) {
+  constexpr Index W = kWidth<A>;
+  Packed<A> sums[vectors] = {};
+  for (Index i = 0; i < rows; ++i) {
+    const A by = weight ? weight[i] : A(1), part = share ? share[i] : A(1);
+    LION_UNROLL_BY(4)
+    for (Index j = 0; j < vectors; ++j) {
+      const Packed<A> value = by * load(from(i) + j * W);
+      if (to.data) store(to(i) + j * W, value);
+      sums[j] += part * value;
+    }
+  }
+  if (!total) return;
+  LION_UNROLL_BY(4)
+  for (Index j = 0; j < vectors; ++j) {
+    const Packed<A> before = load(total + j * W);
+    store(total + j * W, fade.keep * before + (fade.change * before + sums[j]));
+  }
+}
+}  // namespace detail
+
+/// to_i = weight_i from_i for rows [n, width], padding and all, and total = fade total + Σ_i share_i to_i, in one pass.
+/// Whichever of weight and share is absent is 1; whichever of `to` and `total` is absent is not wanted.
 template <class A>
-void weigh_rows(Tile<A> from, Index rows, const A* weight, A factor, Tile<A> to) {
-  for (Index i = 0; i < rows; ++i) scale_row(from(i), from.stride, factor * weight[i], to(i));
+void weigh_rows(Tile<const std::type_identity_t<A>> from, Index rows, Index width, const A* weight, const A* share,
+                Tile<A> to, Fade<A> fade, A* total) {
+  constexpr Index W = kWidth<A>;
+  const auto at = [](auto tile, Index j) { return tile.data ? decltype(tile){tile.data + j, tile.stride} : tile; };
+  Index j = 0;
+  for (; j + 4 * W <= padded<A>(width); j += 4 * W) {
+    detail::weigh_columns<4, A>(at(from, j), rows, weight, share, at(to, j), fade, total ? total + j : nullptr);
+  }
+  for (; j < width; j += W) {
+    detail::weigh_columns<1, A>(at(from, j), rows, weight, share, at(to, j), fade, total ? total + j : nullptr);
+  }
+}
+
+/// to_i = weight_i from_i.
+template <class A>
+void weigh_rows(Tile<const std::type_identity_t<A>> from, Index rows, Index width, const A* weight, Tile<A> to) {
+  weigh_rows<A>(from, rows, width, weight, nullptr, to, {}, nullptr);
+}
+
+/// take(i, x_i·y_i) for all rows of x; y(i) are rows too. Four at a time: sums across vectors share their shuffles.
+template <class A, class Y, class Take>
+void dot_rows(Tile<const std::type_identity_t<A>> x, Y&& y, Index rows, Index width, Take&& take) {
+  constexpr Index W = kWidth<A>;
+  Index i = 0;
+  if constexpr (W >= 4) {
+    for (; i + 4 <= rows; i += 4) {
+      Packed<A> sums[4] = {};
+      for (Index e = 0; e < width; e += W) {
+        LION_UNROLL_BY(4)
+        for (Index r = 0; r < 4; ++r) sums[r] += load(x(i + r) + e) * load(y(i + r) + e);
+      }
+      const auto of_rows = detail::sum_fours(sums[0], sums[1], sums[2], sums[3]);
+      LION_UNROLL_BY(4)
+      for (Index r = 0; r < 4; ++r) take(i + r, of_rows[r]);
+    }
+  }
+  for (; i < rows; ++i) take(i, dot<A>(x(i), y(i), padded<A>(width)));
 }
 
 template <class A>
@@ -86,12 +146,14 @@ void clear_rows(Tile<A> tile, Index rows) {
   std::fill_n(tile.data, rows * tile.stride, A(0));
 }
 
-/// A stretch cut into pieces of at most `most` tokens, as equal as can be: the cut depends on the lengths alone.
+/// A stretch cut into pieces of at most `most` tokens: the cut depends on the lengths alone.
 struct Pieces {
   Stretch whole;
   Index count = 0;
   Index fixed = 0;  ///< size of all but the last, or 0: even
 
+  /// As equal as can be in whole groups of 16 tokens (a vector of the widest kind: columns of products cost by the
+  /// vector, and 53 after three times 48 take 13 of them where 4 times 50 take 16). `most` is a multiple of 16.
   static Pieces even(Stretch whole, Index most) { return {whole, (whole.size + most - 1) / most, 0}; }
   /// All of `size` tokens, the last one short.
   static Pieces of(Stretch whole, Index size) {
@@ -104,8 +166,10 @@ struct Pieces {
       const Index first = i * fixed;
       return {whole.first + first, (std::min)(fixed, whole.size - first)};
     }
-    const Index first = whole.size * i / count;
-    return {whole.first + first, whole.size * (i + 1) / count - first};
+    constexpr Index kGroup = 16;
+    const Index groups = (whole.size + kGroup - 1) / kGroup;
+    const Index first = groups * i / count * kGroup, end = groups * (i + 1) / count * kGroup;
+    return {whole.first + first, (std::min)(end, whole.size) - first};
   }
 };
 

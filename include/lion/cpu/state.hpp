@@ -7,25 +7,33 @@
 
 namespace lion::cpu {
 
-/// The last column (of the denominators) is kept apart, so that products stay multiples of the vector width.
-template <class A>
+/// The last column (of the denominators) is kept apart, so that products stay multiples of the vector width; as one
+/// more row where the state lies `by_value`, a row for each value column, as products read it that want its transpose.
+template <class A, bool by_value = false>
 struct State {
-  Tile<A> body;         // [D, E]
+  Tile<A> body;         // [D, E], or [E, D] by value
   A* column = nullptr;  // [D], padded
   Index D = 0, E = 0;
   bool zero = true;  ///< nothing has entered yet: looking at it can be skipped
 
   State() = default;
-  State(Arena& arena, Index key_width, Index value_width)
-      : body(take_tile<A>(arena, key_width, value_width)),
-        column(arena.take<A>(padded<A>(key_width))),
-        D(key_width),
-        E(value_width) {}
+  State(Arena& arena, Index key_width, Index value_width) : D(key_width), E(value_width) {
+    if constexpr (by_value) {
+      body = take_tile<A>(arena, E + 1, D);
+      column = body.data ? body(E) : nullptr;
+    } else {
+      body = take_tile<A>(arena, D, E);
+      column = arena.take<A>(padded<A>(D));
+    }
+  }
+
+  Index rows() const { return by_value ? E : D; }
+  A& at(Index d, Index e) const { return by_value ? body(e)[d] : body(d)[e]; }
 
   /// Starts as the caller's state [D, E+1], or as nothing.
   void start(const View<const A, 4>& from, Index b, Index h) {
     zero = true;
-    clear_rows(body, D);
+    clear_rows(body, rows());
     std::fill_n(column, padded<A>(D), A(0));
     if (from) add(from, b, h);
   }
@@ -33,15 +41,17 @@ struct State {
   void add(const View<const A, 4>& from, Index b, Index h) {
     zero = false;
     for (Index d = 0; d < D; ++d) {
-      add_row(from.at(b, h, d), E, A(1), body(d));
-      column[d] += from(b, h, d, E);
+      const A* row = from.at(b, h, d);
+      for (Index e = 0; e < E; ++e) at(d, e) += row[e];
+      column[d] += row[E];
     }
   }
 
   void store(const View<A, 4>& to, Index b, Index h) const {
     for (Index d = 0; d < D; ++d) {
-      std::copy_n(body(d), E, to.at(b, h, d));
-      to(b, h, d, E) = column[d];
+      A* row = to.at(b, h, d);
+      for (Index e = 0; e < E; ++e) row[e] = at(d, e);
+      row[E] = column[d];
     }
   }
 
@@ -51,7 +61,7 @@ struct State {
     double sum = 0;
     for (Index d = 0; d < D; ++d) {
       const A* row = other.at(b, h, d);
-      for (Index e = 0; e < E; ++e) sum += static_cast<double>(body(d)[e]) * static_cast<double>(row[e]);
+      for (Index e = 0; e < E; ++e) sum += static_cast<double>(at(d, e)) * static_cast<double>(row[e]);
       sum += static_cast<double>(column[d]) * static_cast<double>(row[E]);
     }
     return sum;
@@ -61,34 +71,32 @@ struct State {
   void add(const State& other, A factor) {
     if (other.zero) return;
     zero = false;
-    add_row(other.body.data, D * body.stride, factor, body.data);
+    add_row(other.body.data, rows() * body.stride, factor, body.data);
     add_row(other.column, D, factor, column);
   }
 
   void fade(Fade<A> by) {
     if (zero || by.none()) return;
-    fade_and_add(by, A(0), body.data, D * body.stride, body.data);
+    fade_and_add(by, A(0), body.data, rows() * body.stride, body.data);
     fade_and_add(by, A(0), column, padded<A>(D), column);
   }
 };
 
 /// State += Σ_i weight_i x_i y'_iᵀ after it fades: tokens of a tile enter. x [n, D], y [n, E]; z [n] is
 /// y's last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n, D] is scratch.
-template <bool with_column, class A>
-void enter(State<A>& state, Fade<A> across, Tile<A> x, Tile<A> y, const A* z, const A* weight, Index n,
-           Tile<A> scaled) {
+template <bool with_column, class A, bool by_value>
+void enter(State<A, by_value>& state, Fade<A> across, Tile<const std::type_identity_t<A>> x,
+           Tile<const std::type_identity_t<A>> y, const A* z, const A* weight, Index n, Tile<A> scaled) {
   if (state.zero) across = {};
   state.zero = false;
-  if (weight) {
-    weigh_rows(x, n, weight, A(1), scaled);
-    x = scaled;
+  if (weight || with_column) {
+    weigh_rows(x, n, state.D, weight, z, weight ? scaled : Tile<A>{}, across, with_column ? state.column : nullptr);
+    if (weight) x = scaled;
   }
-  add_tile_product(state.body, state.D, state.E, n, transposed(x), y, across);
-  if constexpr (with_column) {
-    const Index width = padded<A>(state.D);
-    for (Index i = 0; i < n; ++i) {
-      fade_and_add(i == 0 ? across : Fade<A>{}, z ? z[i] : A(1), x(i), width, state.column);
-    }
+  if constexpr (by_value) {
+    add_tile_product(state.body, state.E, state.D, n, transposed(y), x, {across});
+  } else {
+    add_tile_product(state.body, state.D, state.E, n, transposed(x), y, {across});
   }
 }
 
@@ -96,8 +104,9 @@ void enter(State<A>& state, Fade<A> across, Tile<A> x, Tile<A> y, const A* z, co
 /// Σ_j (b − j) e^(c_b − c_j) k_j v'_jᵀ, the derivative of F by ℓ. With it dℓ is a sum without cancellation, where the
 /// difference of sums over pairs seen from both their ends loses L^1.5 roundings (math.md §4, last line but one).
 /// `counts` [kTile] is scratch; the rest as for `enter`, and to be called before it.
-template <bool with_column, bool left_to_right, class A>
-void enter_crossed(State<A>& crossed, const State<A>& state, Fade<A> across, Tile<A> x, Tile<A> y, const A* weight,
+template <bool with_column, bool left_to_right, class A, bool by_value>
+void enter_crossed(State<A, by_value>& crossed, const State<A, by_value>& state, Fade<A> across,
+                   Tile<const std::type_identity_t<A>> x, Tile<const std::type_identity_t<A>> y, const A* weight,
                    Index n, A* counts, Tile<A> scaled) {
   crossed.add(state, static_cast<A>(n));
   for (Index j = 0; j < n; ++j) counts[j] = weight[j] * static_cast<A>(left_to_right ? n - j : j + 1);

@@ -1,21 +1,11 @@
 #pragma once
 /// The weights of a tile of tokens under a mask: mask/tile_decay.hpp, vectorised.
 
-#include <cmath>
-
 #include "lion/core/workspace.hpp"
+#include "lion/cpu/exponential.hpp"
 #include "lion/cpu/head.hpp"
 
 namespace lion::cpu {
-
-/// x[i] = e^x[i] for exponents ≤ 0, exactly 0 from the horizon on.
-template <class A>
-void exponentials(A* x, Index n) {
-  constexpr A horizon = static_cast<A>(mask::kHorizon<A>);
-  Vector<A> values(x, n);
-  values = (values.max)(horizon).exp();
-  flush_row(x, n, A(1.01) * std::exp(horizon));  // Eigen's vectors have no select: what was cut off is the smallest
-}
 
 /// How tokens of a stretch see, and enter, the state at one of its edges (math.md §3): weights [n].
 template <class A>
@@ -35,8 +25,8 @@ class TileDecay {
   explicit TileDecay(Arena& arena) {
     if constexpr (present) {
       sum_ = arena.take<double>(kTile + 1);
-      left_ = arena.take<A>(kTile + 1);
-      right_ = arena.take<A>(kTile + 1);
+      left_ = arena.take<A>(padded<A>(kTile + 1));
+      right_ = arena.take<A>(padded<A>(kTile + 1));
       tile_ = take_tile<A>(arena, kTile, kTile);
     }
   }
@@ -58,10 +48,10 @@ class TileDecay {
       for (Index i = 0; i < s.size; ++i) {
         sum_[i + 1] = sum_[i] + mask::bounded(head.log_decay(head.token(s.first + i)));
       }
-      const Eigen::Map<const Eigen::ArrayXd> c(sum_, s.size + 1);
-      Vector<A> left(left_, s.size + 1), right(right_, s.size + 1);
-      left = c.template cast<A>();
-      right = (c[s.size] - c).template cast<A>();
+      for (Index i = 0; i <= s.size; ++i) {
+        left_[i] = static_cast<A>(sum_[i]);
+        right_[i] = static_cast<A>(sum_[s.size] - sum_[i]);
+      }
       exponentials(left_, s.size + 1);
       exponentials(right_, s.size + 1);
     }
@@ -76,7 +66,7 @@ class TileDecay {
   Edge<A> left() const { return present ? Edge<A>{left_, left_ + 1} : Edge<A>{}; }
   Edge<A> right() const { return present ? Edge<A>{right_ + 1, right_} : Edge<A>{}; }
 
-  /// M inside the tile [n, n]; made at the first call for a stretch.
+  /// Mᵀ inside the tile [n, n], a row for each key; made at the first call for a stretch.
   Tile<A> tile() {
     if constexpr (present) {
       if (tile_size_ < size_) {
@@ -90,31 +80,42 @@ class TileDecay {
  private:
   static constexpr Index kBlock = 16;
 
-  /// Rows [a, b) of M. To the left of the block on the diagonal M is e^(c_i − c_a)·e^(c_a − c_j), to the right
-  /// e^(c_b − c_{i+1})·e^(c_{j+1} − c_b), with both exponents ≤ 0: a third of the exponentials (math.md §3).
+  /// Rows [a, b) of Mᵀ. Left of the block on the diagonal, of queries before these keys, M is
+  /// e^(c_{j+1} − c_a)·e^(c_a − c_{i+1}), right of it e^(c_i − c_b)·e^(c_b − c_j), with all exponents ≤ 0: a third of
+  /// the exponentials (math.md §3). In the block the exponent is the lesser of c_i − c_j and c_{j+1} − c_{i+1}, the
+  /// other one not being negative; c is kept in two parts, so that differences are rounded as they would be from
+  /// double.
   void make_rows(Index a, Index n) {
+    constexpr Index W = kWidth<A>;
     const Index b = a + n;
-    A columns[kTile], left[kBlock], right[kBlock];
-    for (Index j = 0; j < a; ++j) columns[j] = static_cast<A>(sum_[a] - sum_[j]);
-    for (Index j = a; j < b; ++j) columns[j] = 0;
-    for (Index j = b; j < size_; ++j) columns[j] = static_cast<A>(sum_[j + 1] - sum_[b]);
-    for (Index i = 0; i < n; ++i) left[i] = static_cast<A>(sum_[a + i] - sum_[a]);
-    for (Index i = 0; i < n; ++i) right[i] = static_cast<A>(sum_[b] - sum_[a + i + 1]);
+    A columns[kTile], left[kBlock], right[kBlock], high[kBlock + W], low[kBlock + W];
+    for (Index i = 0; i < a; ++i) columns[i] = static_cast<A>(sum_[a] - sum_[i + 1]);
+    for (Index i = a; i < kTile; ++i) columns[i] = i < b || i >= size_ ? A(0) : static_cast<A>(sum_[i] - sum_[b]);
+    for (Index j = 0; j < kBlock; ++j) left[j] = static_cast<A>(sum_[(std::min)(a + j + 1, b)] - sum_[a]);
+    for (Index j = 0; j < kBlock; ++j) right[j] = static_cast<A>(sum_[b] - sum_[(std::min)(a + j, b)]);
+    for (Index j = 0; j < kBlock + W; ++j) {
+      const double c = sum_[(std::min)(a + j, b)] - sum_[a];
+      high[j] = static_cast<A>(c);
+      low[j] = static_cast<A>(c - static_cast<double>(high[j]));
+    }
     exponentials(columns, size_);
-    exponentials(left, n);
-    exponentials(right, n);
-    for (Index i = 0; i < n; ++i) {
-      A* row = tile_(a + i);
-      scale_row(columns, a, left[i], row);
-      for (Index j = 0; j < n; ++j) row[a + j] = static_cast<A>(mask::log_mask(sum_ + a, i, j));
-      exponentials(row + a, n);
-      scale_row(columns + b, size_ - b, right[i], row + b);
+    exponentials(left, kBlock);
+    exponentials(right, kBlock);
+    for (Index j = 0; j < n; ++j) {
+      A* row = tile_(a + j);
+      scale_row(columns, a, left[j], row);
+      for (Index i = 0; i < kBlock; i += W) {
+        const Packed<A> after = (load(high + i) - high[j]) + (load(low + i) - low[j]);
+        const Packed<A> before = (high[j + 1] - load(high + i + 1)) + (low[j + 1] - load(low + i + 1));
+        store(row + a + i, exponential<A>(after < before ? after : before));
+      }
+      scale_row(columns + b, size_ - b, right[j], row + b);
     }
   }
 
   double* sum_ = nullptr;                 // [n+1] c_m
   A *left_ = nullptr, *right_ = nullptr;  // [n+1] e^(c_m − c_a), e^(c_b − c_m)
-  Tile<A> tile_;                          // [kTile, kTile]
+  Tile<A> tile_;                          // [kTile, kTile], Mᵀ
   Index first_ = 0, size_ = -1, tile_size_ = -1;
 };
 
