@@ -285,6 +285,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
     workspace.reserve(summary_scratch<Tiles>(dims, executor));
     std::byte* scratch = workspace.arena().template take<std::byte>(0);
     executor.for_each_task(tasks, [&](Index task, Index lane) {
+      const cpu::FlushSubnormals flush;
       Arena arena(scratch + static_cast<std::size_t>(lane) * lane_size);
       body(arena, task / dims.H, task % dims.H);
     });

@@ -29,7 +29,8 @@ struct BackwardScratch {
   MaskScalars<kind, M::gated> scalars;
   Tile<const A> q, k, v;                   // the tiles in work
   Index loaded = -1, loaded_queries = -1;  // first positions of the tiles in k and v, and in q and dn
-  bool pending = false;                    // dk and dv wait for the pairs of their tile
+  bool fresh = true;                       // nothing has come to dq yet
+  bool pending = false;                    // something has come to dk and dv, and is not yet in their rows
 
   BackwardScratch(Arena& arena, Index L, Index D, Index E)
       : rows(arena),
@@ -107,7 +108,6 @@ class BackwardWalk {
     for (Index i = tiles.count; i-- > 0;) {
       begin(tiles[i]);
       look<true, true, true>(tiles[i], Edge<A>{}, {});
-      add_keys(tiles[i]);
       end(tiles[i]);
     }
   }
@@ -127,6 +127,7 @@ class BackwardWalk {
       }
       if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_later, head_.b, head_.h);
     }
+    gradients_.begin_at_zero(head_);  // pairs add to rows of other tiles
     DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);
     sweep<false>(chunks, incoming, true, per_head && incoming.queries.from_earlier, [&](Stretch s) {
       if constexpr (per_token) decay_gradient.chunk(head_, s, give);
@@ -177,12 +178,12 @@ class BackwardWalk {
         place.passed += s_.rows.total();
         place.tokens += tiles[at].size;
         if (with_pairs) add_pairs(tiles, at);
-        if (s_.pending) add_keys(tiles[at]);
         end(tiles[at]);
       }
       if (i + 1 < chunks.count || to_the_end) enter_tiles<left_to_right, keys, queries>(tiles);
       end_chunk(chunk);
     }
+    gradients_.filled_keys = gradients_.filled_values = true;
   }
 
   template <bool left_to_right, bool keys, bool queries>
@@ -222,13 +223,41 @@ class BackwardWalk {
 
   void begin(Stretch tile) {
     load_queries(tile);
-    clear_rows(s_.dq, tile.size);
+    s_.fresh = true;
+    s_.pending = false;
   }
 
-  /// dq of a row tile is complete for this pass.
+  /// Scratch, or rows of gradients where they lie: if nothing is there yet and products can write there.
+  Tile<A> target(Rows<A> rows, bool filled, Index width, Stretch tile, bool of_keys, Tile<A> scratch) const {
+    const bool as_they_lie = !filled && !head_.order && width % kWidth<A> == 0;
+    if (!as_they_lie || (of_keys && (M::gated || head_.key_mask))) return scratch;
+    return {rows(tile.first), rows.stride};
+  }
+
+  /// The gradients of a tile are complete for this pass.
   void end(Stretch tile) {
+    if (s_.pending || !gradients_.filled_keys || !gradients_.filled_values) add_keys(tile);
+    if (s_.fresh) {
+      if (gradients_.filled_keys) return;
+      clear_rows(s_.dq, tile.size);
+      dq_ = s_.dq;
+    }
+    add_rows(dq_, head_.D, gradients_.dq, gradients_.filled_keys, tile, false);
+  }
+
+  /// rows += or = the tile; of keys through the gate, and past the padding.
+  void add_rows(Tile<A> from, Index width, Rows<A> rows, bool filled, Stretch tile, bool of_keys, bool gated = false) {
     for (Index i = 0; i < tile.size; ++i) {
-      add_row(s_.dq(i), head_.D, A(1), gradients_.dq(head_.token(tile.first + i)));
+      const Index t = head_.token(tile.first + i);
+      if (from(i) == rows(t)) continue;
+      A factor = gated ? head_.key_factor(t) : A(1);
+      if (of_keys && head_.padded(t)) {
+        if (!filled) std::fill_n(rows(t), width, A(0));
+      } else if (filled) {
+        add_row(from(i), width, factor, rows(t));
+      } else {
+        scale_row(from(i), width, factor, rows(t));
+      }
     }
   }
 
@@ -238,11 +267,13 @@ class BackwardWalk {
     const Index n = tile.size, D = head_.D, E = head_.E, last = sums ? 1 : 0;
     const A factor = static_cast<A>(std::exp(place.passed));
     if (keys && !s_.keys.zero) {
+      dq_ = target(gradients_.dq, gradients_.filled_keys, D, tile, false, s_.dq);
       set_weights(n, factor * head_.scale, near.from);
-      add_tile_product(s_.dq, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights));
-      if constexpr (per_token) add_dots(tile, s_.q, s_.dq, left_to_right, left_to_right ? s_.scalars.e : s_.scalars.f);
+      add_tile_product(dq_, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights));
+      s_.fresh = false;
+      if constexpr (per_token) add_dots(tile, s_.q, dq_, left_to_right, left_to_right ? s_.scalars.e : s_.scalars.f);
       if constexpr (per_head) {
-        dot_rows<A>(s_.q, s_.dq, n, D, [&](Index i, A value) {
+        dot_rows<A>(s_.q, dq_, n, D, [&](Index i, A value) {
           const Index apart = place.tokens + (left_to_right ? i : n - 1 - i);
           decay_sum_ += static_cast<double>(apart) * static_cast<double>(value);
         });
@@ -254,13 +285,15 @@ class BackwardWalk {
     }
     if (queries && !s_.queries.zero) {
       s_.load_kv(head_, tile);
+      dk_ = target(gradients_.dk, gradients_.filled_keys, D, tile, true, s_.dk);
+      dv_ = target(gradients_.dv, gradients_.filled_values, E, tile, true, s_.dv);
       set_weights(n, factor, near.to);
       transpose_tile(s_.queries.body, D, E, A(1), s_.state_columns);
-      for (Index i = 0; sums && i < n; ++i) scale_row(s_.queries.column, padded<A>(D), s_.weights[i], s_.dk(i));
-      add_tile_product(s_.dk, n, D, E, plain(s_.v), s_.state_columns,
+      for (Index i = 0; sums && i < n; ++i) scale_row(s_.queries.column, padded<A>(D), s_.weights[i], dk_(i));
+      add_tile_product(dk_, n, D, E, plain(s_.v), s_.state_columns,
                        sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights));
-      add_tile_product(s_.dv, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights));
-      if constexpr (per_token) add_dots(tile, s_.k, s_.dk, left_to_right, left_to_right ? s_.scalars.f : s_.scalars.e);
+      add_tile_product(dv_, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights));
+      if constexpr (per_token) add_dots(tile, s_.k, dk_, left_to_right, left_to_right ? s_.scalars.f : s_.scalars.e);
       s_.pending = true;
     }
   }
@@ -273,15 +306,17 @@ class BackwardWalk {
 
   /// Adds the tiles dk̃ and dv to the rows of dk and dv, through the gate and past the padding.
   void add_keys(Stretch tile) {
-    const Index D = head_.D, E = head_.E;
-    s_.pending = false;
-    for (Index i = 0; i < tile.size; ++i) {
-      const Index t = head_.token(tile.first + i);
-      if (head_.padded(t)) continue;
-      if constexpr (M::gated) s_.scalars.gate[t] += static_cast<double>(dot_row(s_.dk(i), head_.k(t), D));
-      add_row(s_.dk(i), D, head_.key_factor(t), gradients_.dk(t));
-      add_row(s_.dv(i), E, A(1), gradients_.dv(t));
+    if (!s_.pending) {  // nothing came to them
+      dk_ = s_.dk, dv_ = s_.dv;
+      clear_rows(dk_, tile.size), clear_rows(dv_, tile.size);
     }
+    s_.pending = false;
+    for (Index i = 0; M::gated && i < tile.size; ++i) {
+      const Index t = head_.token(tile.first + i);
+      if (!head_.padded(t)) s_.scalars.gate[t] += static_cast<double>(dot_row(dk_(i), head_.k(t), head_.D));
+    }
+    add_rows(dk_, head_.D, gradients_.dk, gradients_.filled_keys, tile, true, M::gated);
+    add_rows(dv_, head_.E, gradients_.dv, gradients_.filled_values, tile, true);
   }
 
   /// The row tile against all column tiles of its chunk, its own first.
@@ -301,10 +336,14 @@ class BackwardWalk {
         weigh_pairs(OuterMask<A, Decay>(past, s_.rows, s_.columns, between, head_.scale), tiles[row_tile],
                     tiles[column_tile]);
       }
-      add_tile_product(s_.dq, n, D, m, transposed(s_.slopes), s_.k);
+      if (s_.fresh) dq_ = s_.dq;
+      add_tile_product(dq_, n, D, m, transposed(s_.slopes), s_.k, s_.fresh ? Into<A>::set() : Into<A>{});
+      s_.fresh = false;
+      if (!s_.pending) dk_ = s_.dk, dv_ = s_.dv;
       const Into<A> into = s_.pending ? Into<A>{} : Into<A>::set();
-      add_tile_product(s_.dk, m, D, n, plain(s_.slopes), s_.q, into);
-      add_tile_product(s_.dv, m, E, n, plain(s_.scores), s_.dn, into);
+      add_tile_product(dk_, m, D, n, plain(s_.slopes), s_.q, into);
+      add_tile_product(dv_, m, E, n, plain(s_.scores), s_.dn, into);
+      s_.pending = true;
       add_keys(tiles[column_tile]);
     });
   }
@@ -333,8 +372,9 @@ class BackwardWalk {
 
   const Head<T, M>& head_;
   const UpstreamRows<T>& upstream_;
-  const GradientRows<A>& gradients_;
+  GradientRows<A> gradients_;
   Scratch& s_;
+  Tile<A> dq_, dk_, dv_;  // the tiles in work: scratch, or the rows themselves
   double decay_sum_ = 0;
 };
 

@@ -67,6 +67,7 @@ class BackwardCall {
     const Shared shared(arena_of_all, *this, masks.size());
     std::byte* lanes = scratch + shared_size_;
     executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
+      const FlushSubnormals flush;
       Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
       BackwardLane<Types> lane(arena, dims_, again_);
       run_part(task, masks, upstream, out, mask_gradients, incoming, lane, shared);
@@ -202,10 +203,6 @@ class BackwardCall {
     return {scratch, out.extent(3)};
   }
 
-  void clear(Rows<A> rows, Stretch sequence, Index width) const {
-    for (Index t = sequence.first; t < sequence.end(); ++t) std::fill_n(rows(t), width, A(0));
-  }
-
   void narrow(Rows<A> rows, Stretch sequence, Index width, const View<T, 4>& out, Index b, Index h) const {
     if constexpr (!std::same_as<T, A>) {
       for (Index t = sequence.first; t < sequence.end(); ++t) store_row(rows(t), width, out.at(b, h, t));
@@ -235,16 +232,15 @@ void BackwardCall<Types>::run_part(Index task, Masks masks, const AttentionUpstr
   const Index of_part = ((b * dims_.Hk + group) * parts_ + part) * dims_.L * dims_.D;
   const Rows<A> dq = alone ? wide(out.dq, b, group, lane.dq) : Rows<A>{shared.dq + of_part, dims_.D};
   const Rows<A> dk = alone ? wide(out.dk, b, group, lane.dk) : Rows<A>{shared.dk + of_part, dims_.D};
-  clear(dq, sequence, dims_.D);
-  clear(dk, sequence, dims_.D);
   const Index first = group * heads;
   for (Index h = first + heads * part / parts_; h < first + heads * (part + 1) / parts_; ++h) {
     const Rows<A> dv = wide(out.dv, b, h, lane.dv);
-    clear(dv, sequence, dims_.E);
     const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);
     for (std::size_t r = 0; r < masks.size(); ++r) {
       double sum = 0;
-      run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv}, incoming, b, h, sequence, lane, sum);
+      const bool first_of_group = r == 0 && h == first + heads * part / parts_;
+      run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv, !first_of_group, r > 0}, incoming, b, h, sequence, lane,
+               sum);
       if constexpr (M::decay == mask::DecayKind::per_head) {
         const Index row = b * sequences + index;
         shared.per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;

@@ -4,6 +4,7 @@
 #include "lion/cpu/door.hpp"
 #include "lion/cpu/forward.hpp"
 #include "lion/cpu/rnn_forward.hpp"
+#include "lion/cpu/subnormals.hpp"
 #include "lion/form/cost.hpp"
 
 namespace lion::cpu {
@@ -176,6 +177,7 @@ template <class Types>
 void ForwardCall<Types>::run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
                              const View<A, 4>& outgoing, std::byte* scratch) const {
   executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
+    const FlushSubnormals flush;
     Arena arena(scratch + static_cast<std::size_t>(lane_index) * lane_size_);
     ForwardLane<Types> lane(arena, dims_, revisits_);
     const Index sequences = sequence_count(in_), b = task / (dims_.H * sequences);

@@ -33,11 +33,25 @@ struct UpstreamRows {
       }
       const A delta = row_sum[t * row_sum_stride];
       if (delta == A(0)) {  // a row that sees nothing passes no gradient
-        std::fill_n(row, dn.stride, A(0));
-        continue;
+        std::fill_n(row, padded<A>(E), A(0));
+      } else {
+        load_row(dy(t), E, share / delta, row);
       }
-      load_row(dy(t), E, share / delta, row);
-      dd[i] = -(y_wide.data ? dot_row(row, y_wide(t), E) : dot_row(row, y(t), E));
+    }
+    if (!row_sum) return;
+    const auto dot_with = [&](auto rows) {
+      const auto row = [&](Index i) { return rows(head.token(s.first + i)); };
+      if constexpr (std::same_as<std::remove_const_t<std::remove_pointer_t<decltype(rows.data)>>, A>) {
+        if (E % kWidth<A> == 0) {
+          return dot_rows<A>(dn, row, s.size, E, [&](Index i, A value) { dd[i] = -value; });
+        }
+      }
+      for (Index i = 0; i < s.size; ++i) dd[i] = -dot_row(dn(i), row(i), E);
+    };
+    if (y_wide.data) {
+      dot_with(y_wide);
+    } else {
+      dot_with(y);
     }
   }
 };
@@ -46,6 +60,19 @@ struct UpstreamRows {
 template <class A>
 struct GradientRows {
   Rows<A> dq, dk, dv;
+  bool filled_keys = false;    // dq and dk hold sums, of other heads or orders; else what lies there counts for nothing
+  bool filled_values = false;  // likewise dv
+
+  /// Zero rows where nothing is yet.
+  template <class Head>
+  void begin_at_zero(const Head& head) {
+    for (Index p = head.sequence.first; p < head.sequence.end(); ++p) {
+      const Index t = head.token(p);
+      if (!filled_keys) std::fill_n(dq(t), head.D, A(0)), std::fill_n(dk(t), head.D, A(0));
+      if (!filled_values) std::fill_n(dv(t), head.E, A(0));
+    }
+    filled_keys = filled_values = true;
+  }
 };
 
 /// Behind the gradients of a mask, in double. With one decay per token, e_t and f_t: of the pairs that a pass sees

@@ -47,6 +47,7 @@ class RnnBackwardWalk {
                   Scratch& scratch)
       : head_(head), upstream_(upstream), gradients_(gradients), s_(scratch) {
     s_.scalars.clear(head_);
+    gradients_.begin_at_zero(head_);
   }
 
   /// One global pair of states: all tokens enter, then all look.
@@ -211,7 +212,7 @@ class RnnBackwardWalk {
 
   const Head<T, M>& head_;
   const UpstreamRows<T>& upstream_;
-  const GradientRows<A>& gradients_;
+  GradientRows<A> gradients_;
   Scratch& s_;
   double decay_sum_ = 0;
 };
