@@ -29,8 +29,9 @@ struct BackwardScratch {
   MaskScalars<kind, M::gated> scalars;
   Tile<const A> q, k, v;                   // the tiles in work
   Index loaded = -1, loaded_queries = -1;  // first positions of the tiles in k and v, and in q and dn
-  bool fresh = true;                       // nothing has come to dq yet
-  bool pending = false;                    // something has come to dk and dv, and is not yet in their rows
+  Ahead ahead;
+  bool fresh = true;     // nothing has come to dq yet
+  bool pending = false;  // something has come to dk and dv, and is not yet in their rows
 
   BackwardScratch(Arena& arena, Index L, Index D, Index E)
       : rows(arena),
@@ -106,6 +107,7 @@ class BackwardWalk {
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     enter_tiles<true, true, true>(tiles);
     for (Index i = tiles.count; i-- > 0;) {
+      want(i > 0 ? tiles[i - 1] : Stretch{});
       begin(tiles[i]);
       look<true, true, true>(tiles[i], Edge<A>{}, {});
       end(tiles[i]);
@@ -170,6 +172,9 @@ class BackwardWalk {
       const Stretch chunk = chunks[left_to_right ? i : chunks.count - 1 - i];
       const Pieces tiles = Pieces::even(chunk, kTile);
       Place place;
+      if (tiles.count == 1) {
+        want(i + 1 < chunks.count ? chunks[left_to_right ? i + 1 : chunks.count - 2 - i] : Stretch{});
+      }
       for (Index j = 0; j < tiles.count; ++j) {
         const Index at = left_to_right ? j : tiles.count - 1 - j;
         s_.rows.derive(head_, tiles[at]);
@@ -190,6 +195,14 @@ class BackwardWalk {
   void enter_tiles(const Pieces& tiles) {
     for (Index j = 0; j < tiles.count; ++j) {
       const Stretch tile = tiles[left_to_right ? j : tiles.count - 1 - j];
+      if (tiles.count > 1) {
+        s_.ahead.forget();
+        const Stretch next = j + 1 < tiles.count ? tiles[left_to_right ? j + 1 : tiles.count - 2 - j] : Stretch{};
+        if (keys) head_.want_kv(next, s_.ahead);
+        if (queries) head_.want_q(next, s_.ahead);
+        if (queries)
+          head_.want(upstream_.dy, next, head_.E, s_.ahead), head_.want(upstream_.y, next, head_.E, s_.ahead);
+      }
       s_.rows.derive(head_, tile);
       const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
       const Fade<A> across = Fade<A>::by(s_.rows.total());
@@ -199,14 +212,27 @@ class BackwardWalk {
                                            s_.scaled);
       }
       if constexpr (keys) {
-        enter<sums>(s_.keys, across, s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size, s_.scaled);
+        enter<sums>(s_.keys, across, s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size, s_.scaled,
+                    &s_.ahead);
       }
       if constexpr (queries) {
         load_queries(tile);
         set_weights(tile.size, head_.scale, far.from);
-        enter<sums>(s_.queries, across, s_.q, s_.dn, s_.dd, s_.weights, tile.size, s_.scaled);
+        enter<sums>(s_.queries, across, s_.q, s_.dn, s_.dd, s_.weights, tile.size, s_.scaled, &s_.ahead);
       }
     }
+  }
+
+  /// Asks for the rows of a tile to come.
+  void want(Stretch next) {
+    s_.ahead.forget();
+    head_.want_q(next, s_.ahead);
+    head_.want(upstream_.dy, next, head_.E, s_.ahead);
+    head_.want(upstream_.y, next, head_.E, s_.ahead);
+    head_.want_kv(next, s_.ahead);
+    head_.want(gradients_.dq, next, head_.D, s_.ahead);
+    head_.want(gradients_.dk, next, head_.D, s_.ahead);
+    head_.want(gradients_.dv, next, head_.E, s_.ahead);
   }
 
   void set_weights(Index n, A factor, const A* by) {
@@ -269,7 +295,7 @@ class BackwardWalk {
     if (keys && !s_.keys.zero) {
       dq_ = target(gradients_.dq, gradients_.filled_keys, D, tile, false, s_.dq);
       set_weights(n, factor * head_.scale, near.from);
-      add_tile_product(dq_, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights));
+      add_tile_product(dq_, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights), &s_.ahead);
       s_.fresh = false;
       if constexpr (per_token) add_dots(tile, s_.q, dq_, left_to_right, left_to_right ? s_.scalars.e : s_.scalars.f);
       if constexpr (per_head) {
@@ -291,8 +317,8 @@ class BackwardWalk {
       transpose_tile(s_.queries.body, D, E, A(1), s_.state_columns);
       for (Index i = 0; sums && i < n; ++i) scale_row(s_.queries.column, padded<A>(D), s_.weights[i], dk_(i));
       add_tile_product(dk_, n, D, E, plain(s_.v), s_.state_columns,
-                       sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights));
-      add_tile_product(dv_, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights));
+                       sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights), &s_.ahead);
+      add_tile_product(dv_, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights), &s_.ahead);
       if constexpr (per_token) add_dots(tile, s_.k, dk_, left_to_right, left_to_right ? s_.scalars.f : s_.scalars.e);
       s_.pending = true;
     }
@@ -327,8 +353,8 @@ class BackwardWalk {
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns);  // q·k
-      set_tile_product(s_.slopes, m, n, E, plain(s_.v), s_.slope_columns);  // dn·v
+      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns, &s_.ahead);  // q·k
+      set_tile_product(s_.slopes, m, n, E, plain(s_.v), s_.slope_columns, &s_.ahead);  // dn·v
       if (column_tile == row_tile) {
         weigh_pairs(DiagonalMask<Direction, A, Decay>(s_.rows, head_.scale), tiles[row_tile], tiles[column_tile]);
       } else {
@@ -337,12 +363,12 @@ class BackwardWalk {
                     tiles[column_tile]);
       }
       if (s_.fresh) dq_ = s_.dq;
-      add_tile_product(dq_, n, D, m, transposed(s_.slopes), s_.k, s_.fresh ? Into<A>::set() : Into<A>{});
+      add_tile_product(dq_, n, D, m, transposed(s_.slopes), s_.k, s_.fresh ? Into<A>::set() : Into<A>{}, &s_.ahead);
       s_.fresh = false;
       if (!s_.pending) dk_ = s_.dk, dv_ = s_.dv;
       const Into<A> into = s_.pending ? Into<A>{} : Into<A>::set();
-      add_tile_product(dk_, m, D, n, plain(s_.slopes), s_.q, into);
-      add_tile_product(dv_, m, E, n, plain(s_.scores), s_.dn, into);
+      add_tile_product(dk_, m, D, n, plain(s_.slopes), s_.q, into, &s_.ahead);
+      add_tile_product(dv_, m, E, n, plain(s_.scores), s_.dn, into, &s_.ahead);
       s_.pending = true;
       add_keys(tiles[column_tile]);
     });

@@ -233,6 +233,10 @@ void BackwardCall<Types>::run_part(Index task, Masks masks, const AttentionUpstr
   const Rows<A> dq = alone ? wide(out.dq, b, group, lane.dq) : Rows<A>{shared.dq + of_part, dims_.D};
   const Rows<A> dk = alone ? wide(out.dk, b, group, lane.dk) : Rows<A>{shared.dk + of_part, dims_.D};
   const Index first = group * heads;
+  for (Index t = sequence.first; heads == 0 && t < sequence.end(); ++t) {
+    std::fill_n(dq(t), dims_.D, A(0));
+    std::fill_n(dk(t), dims_.D, A(0));
+  }
   for (Index h = first + heads * part / parts_; h < first + heads * (part + 1) / parts_; ++h) {
     const Rows<A> dv = wide(out.dv, b, h, lane.dv);
     const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);

@@ -18,6 +18,7 @@ struct ForwardScratch {
   State<A> state;
   Tile<const A> q, k, v;  // the tiles in work
   Index loaded = -1;      // first position of the tile in k and v
+  Ahead ahead;
 
   ForwardScratch(Arena& arena, Index D, Index E)
       : rows(arena),
@@ -68,6 +69,7 @@ class ForwardWalk {
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = tiles.count; i-- > 0;) {
+      want_rows(i > 0 ? tiles[i - 1] : Stretch{});
       begin(tiles[i]);
       look(tiles[i].size, Edge<A>{}, 0.0);
       rows_.end(head_, tiles[i], true);
@@ -99,6 +101,11 @@ class ForwardWalk {
     for (Index i = 0; i < chunks.count; ++i) {
       const Pieces tiles = Pieces::even(chunks[left_to_right ? i : chunks.count - 1 - i], kTile);
       double passed = 0;  // log of the decay between the chunk's near edge and the tile
+      if (tiles.count == 1) {
+        const Stretch next = i + 1 < chunks.count ? chunks[left_to_right ? i + 1 : chunks.count - 2 - i] : Stretch{};
+        want_rows(next);
+        head_.want_kv(next, s_.ahead);
+      }
       for (Index j = 0; j < tiles.count; ++j) {
         const Index place = left_to_right ? j : tiles.count - 1 - j;
         s_.rows.derive(head_, tiles[place]);
@@ -118,12 +125,23 @@ class ForwardWalk {
   void enter_tiles(const Pieces& tiles) {
     for (Index j = 0; j < tiles.count; ++j) {
       const Stretch tile = tiles[left_to_right ? j : tiles.count - 1 - j];
+      if (tiles.count > 1) {
+        s_.ahead.forget();
+        if (j + 1 < tiles.count) head_.want_kv(tiles[left_to_right ? j + 1 : tiles.count - 2 - j], s_.ahead);
+      }
       s_.load_kv(head_, tile);
       s_.rows.derive(head_, tile);
       const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
       enter<sums>(s_.state, Fade<A>::by(s_.rows.total()), s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size,
-                  s_.scaled);
+                  s_.scaled, &s_.ahead);
     }
+  }
+
+  /// Asks for the rows of a tile to come: q, and the sums that wait.
+  void want_rows(Stretch next) {
+    s_.ahead.forget();
+    head_.want_q(next, s_.ahead);
+    head_.want(rows_.waiting_n, next, head_.E, s_.ahead);
   }
 
   void begin(Stretch tile) {
@@ -136,7 +154,7 @@ class ForwardWalk {
     if (s_.state.zero) return;
     const A factor = head_.scale * static_cast<A>(std::exp(passed));
     for (Index i = 0; i < n; ++i) s_.weights[i] = near.from ? factor * near.from[i] : factor;
-    add_tile_product(rows_.n, n, head_.E, head_.D, plain(s_.q), s_.state.body, rows_.next(s_.weights));
+    add_tile_product(rows_.n, n, head_.E, head_.D, plain(s_.q), s_.state.body, rows_.next(s_.weights), &s_.ahead);
     if constexpr (sums) {
       dot_rows<A>(
           s_.q, [&](Index) { return s_.state.column; }, n, head_.D,
@@ -152,7 +170,7 @@ class ForwardWalk {
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns);
+      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns, &s_.ahead);
       A* row_sums = sums ? s_.sums : nullptr;
       if (column_tile == row_tile) {
         mask_scores(DiagonalMask<Direction, A, Decay>(s_.rows, A(1)), n, m, s_.scores, row_sums);
@@ -163,7 +181,7 @@ class ForwardWalk {
       if constexpr (sums) {
         for (Index i = 0; i < n; ++i) rows_.d[i] += s_.sums[i];
       }
-      add_tile_product(rows_.n, n, head_.E, m, transposed(s_.scores), s_.v, rows_.next());
+      add_tile_product(rows_.n, n, head_.E, m, transposed(s_.scores), s_.v, rows_.next(), &s_.ahead);
     });
   }
 

@@ -44,6 +44,15 @@ struct Head {
   Tile<const A> load_k(Stretch s, Tile<A> to) const { return load(k, s, D, to, true, M::gated); }
   Tile<const A> load_v(Stretch s, Tile<A> to) const { return load(v, s, E, to, true, false); }
 
+  /// Asks for rows of a tile to come.
+  template <class X>
+  void want(Rows<X> rows, Stretch s, Index width, Ahead& ahead) const {
+    constexpr Index size = sizeof(X);
+    if (rows.data && !order && s.size > 0) ahead.want(rows(s.first), s.size, width * size, rows.stride * size);
+  }
+  void want_q(Stretch s, Ahead& ahead) const { want(q, s, D, ahead); }
+  void want_kv(Stretch s, Ahead& ahead) const { want(k, s, D, ahead), want(v, s, E, ahead); }
+
   /// s·q, k̃ and v, copied.
   void copy_q(Stretch s, Tile<A> to) const {
     for (Index i = 0; i < s.size; ++i) load_row(q(token(s.first + i)), D, scale, to(i));

@@ -86,7 +86,8 @@ struct State {
 /// y's last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n, D] is scratch.
 template <bool with_column, class A, bool by_value>
 void enter(State<A, by_value>& state, Fade<A> across, Tile<const std::type_identity_t<A>> x,
-           Tile<const std::type_identity_t<A>> y, const A* z, const A* weight, Index n, Tile<A> scaled) {
+           Tile<const std::type_identity_t<A>> y, const A* z, const A* weight, Index n, Tile<A> scaled,
+           Ahead* ahead = nullptr) {
   if (state.zero) across = {};
   state.zero = false;
   if (weight || with_column) {
@@ -94,9 +95,9 @@ void enter(State<A, by_value>& state, Fade<A> across, Tile<const std::type_ident
     if (weight) x = scaled;
   }
   if constexpr (by_value) {
-    add_tile_product(state.body, state.E, state.D, n, transposed(y), x, {across});
+    add_tile_product(state.body, state.E, state.D, n, transposed(y), x, {across}, ahead);
   } else {
-    add_tile_product(state.body, state.D, state.E, n, transposed(x), y, {across});
+    add_tile_product(state.body, state.D, state.E, n, transposed(x), y, {across}, ahead);
   }
 }
 

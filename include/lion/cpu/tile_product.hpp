@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "lion/core/config.hpp"
+#include "lion/cpu/ahead.hpp"
 #include "lion/cpu/vector.hpp"
 
 namespace lion::cpu {
@@ -52,23 +53,42 @@ struct Into {
 
 namespace detail {
 
+/// 16 sums of 32 registers, or 12 of 16: enough to hide the latency of a multiply-add, and few loads for each.
+inline constexpr Index kBlockRows = kVectorRegisters >= 32 ? 8 : 6;
+
 /// c [rows, vectors·W] = fade c + weight (a [rows, depth] · b [depth, vectors·W]), the sums in registers. Inlined, and
 /// everything apart, since what is passed through memory waits there for as long as 30 multiply-adds.
 template <Index rows, Index vectors, class A>
 LION_ALWAYS_INLINE void add_block(A* c, Index c_stride, const A* a, Index a_row, Index a_column, const A* b,
-                                  Index b_stride, Index depth, A keep, A change, const A* weight) {
+                                  Index b_stride, Index depth, A keep, A change, const A* weight, Ahead::Lines ahead) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[rows][vectors] = {};  // not c: it may be a large state, to be rounded once and not `depth` times
-  for (Index p = 0; p < depth; ++p) {
-    Packed<A> right[vectors];
-    LION_UNROLL_BY(8)
-    for (Index j = 0; j < vectors; ++j) right[j] = load(b + p * b_stride + j * W);
-    LION_UNROLL_BY(8)
-    for (Index i = 0; i < rows; ++i) {
-      const A left = a[i * a_row + p * a_column];
+  const auto multiply = [&](auto asks) {
+    for (Index p = 0; p < depth; ++p) {
+      if constexpr (decltype(asks)::value) {
+        __builtin_prefetch(ahead.at, 0, 2);
+        ahead.at += (p & 3) == 3 ? ahead.jump : ahead.step;
+      }
+      Packed<A> right[vectors];
       LION_UNROLL_BY(8)
-      for (Index j = 0; j < vectors; ++j) sums[i][j] += left * right[j];
+      for (Index j = 0; j < vectors; ++j) right[j] = load(b + p * b_stride + j * W);
+      LION_UNROLL_BY(8)
+      for (Index i = 0; i < rows; ++i) {
+        const A left = a[i * a_row + p * a_column];
+        LION_UNROLL_BY(8)
+        for (Index j = 0; j < vectors; ++j) sums[i][j] += left * right[j];
+      }
     }
+  };
+  // Only whole blocks ask: there are enough of them.
+  if constexpr (rows == kBlockRows && vectors == 2) {
+    if (ahead.at) {
+      multiply(std::true_type());
+    } else {
+      multiply(std::false_type());
+    }
+  } else {
+    multiply(std::false_type());
   }
   const auto each = [&](auto&& merge) {
     A* row = c;
@@ -96,16 +116,17 @@ LION_ALWAYS_INLINE void add_block(A* c, Index c_stride, const A* a, Index a_row,
 /// long each.
 template <Index rows, Index vectors, class A>
 LION_NO_INLINE void add_strip(A* c, Index c_stride, Index m, const A* a, Index a_row, Index a_column, const A* b,
-                              Index b_stride, Index depth, A keep, A change, const A* weight) {
+                              Index b_stride, Index depth, A keep, A change, const A* weight, Ahead& ahead) {
   for (; m >= rows; m -= rows) {
-    add_block<rows, vectors>(c, c_stride, a, a_row, a_column, b, b_stride, depth, keep, change, weight);
+    add_block<rows, vectors>(c, c_stride, a, a_row, a_column, b, b_stride, depth, keep, change, weight,
+                             ahead.take(depth));
     c += rows * c_stride;
     a += rows * a_row;
     if (weight) weight += rows;
   }
   if constexpr (rows > 1) {
     if (m > 0) {
-      add_strip<rows - 1, vectors>(c, c_stride, m, a, a_row, a_column, b, b_stride, depth, keep, change, weight);
+      add_strip<rows - 1, vectors>(c, c_stride, m, a, a_row, a_column, b, b_stride, depth, keep, change, weight, ahead);
     }
   }
 }
@@ -116,27 +137,27 @@ LION_NO_INLINE void add_strip(A* c, Index c_stride, Index m, const A* a, Index a
 /// c have. The order of every sum is that of the depth, whatever the shapes.
 template <class A>
 void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const std::type_identity_t<A>> b,
-                      Into<std::type_identity_t<A>> into = {}) {
+                      Into<std::type_identity_t<A>> into = {}, Ahead* ahead = nullptr) {
+  Ahead nothing;
   constexpr Index W = kWidth<A>;
-  // 16 sums of 32 registers, or 12 of 16: enough to hide the latency of a multiply-add, and few loads for each.
-  constexpr Index rows = kVectorRegisters >= 32 ? 8 : 6;
+  constexpr Index rows = detail::kBlockRows;
   const Index width = padded<A>(n);
   Index j = 0;
   for (; j + 2 * W <= width; j += 2 * W) {
     detail::add_strip<rows, 2>(c.data + j, c.stride, m, a.data, a.row, a.column, b.data + j, b.stride, depth,
-                               into.fade.keep, into.fade.change, into.weight);
+                               into.fade.keep, into.fade.change, into.weight, ahead ? *ahead : nothing);
   }
   if (j < width) {
     detail::add_strip<rows, 1>(c.data + j, c.stride, m, a.data, a.row, a.column, b.data + j, b.stride, depth,
-                               into.fade.keep, into.fade.change, into.weight);
+                               into.fade.keep, into.fade.change, into.weight, ahead ? *ahead : nothing);
   }
 }
 
 /// c = a · b, whatever c was.
 template <class A>
-void set_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a,
-                      Tile<const std::type_identity_t<A>> b) {
-  add_tile_product(c, m, n, depth, a, b, Into<A>::set());
+void set_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const std::type_identity_t<A>> b,
+                      Ahead* ahead = nullptr) {
+  add_tile_product(c, m, n, depth, a, b, Into<A>::set(), ahead);
 }
 
 namespace detail {
