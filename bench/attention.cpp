@@ -4,10 +4,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include <map>
-#include <random>
-
 #include "lion/lion.hpp"
+#include "operator_case.hpp"
 #include "peak.hpp"
 
 namespace {
@@ -16,75 +14,29 @@ using namespace lion;
 
 constexpr Index kWidth = 64;
 
-struct Data {
-  explicit Data(Index H, Index L)
-      : q({1, H, L, kWidth}),
-        k(q.shape()),
-        v(q.shape()),
-        y(q.shape()),
-        dy(q.shape()),
-        dq(q.shape()),
-        dk(q.shape()),
-        dv(q.shape()),
-        row_sum({1, H, L}),
-        per_head({H}),
-        per_token({1, H, L}),
-        dper_head({H}),
-        dper_token({1, H, L}) {
-    std::mt19937 random(1);
-    std::uniform_real_distribution<float> unit(0, 1);
-    const auto fill = [&](auto& tensor, float low, float high) {
-      for (Index i = 0; i < tensor.size(); ++i) tensor.data()[i] = low + (high - low) * unit(random);
-    };
-    fill(q, 0, 1), fill(k, 0, 1), fill(v, -1, 1), fill(dy, -1, 1), fill(per_head, -0.1f, 0), fill(per_token, -0.5f, 0);
-  }
-  Tensor<float, 4> q, k, v, y, dy, dq, dk, dv;
-  Tensor<float, 3> row_sum;
-  Tensor<float, 1> per_head;
-  Tensor<float, 3> per_token;
-  Tensor<float, 1> dper_head;
-  Tensor<float, 3> dper_token;
-};
-
-MaskParameters<mask::Linear, float> parameters(const Data&, mask::Linear) { return {}; }
-MaskParameters<mask::Decay, float> parameters(const Data& data, mask::Decay) { return {data.per_head}; }
-MaskParameters<mask::Selective, float> parameters(const Data& data, mask::Selective) { return {data.per_token}; }
-MaskGradients<mask::Linear, float> gradients(Data&, mask::Linear) { return {}; }
-MaskGradients<mask::Decay, float> gradients(Data& data, mask::Decay) { return {data.dper_head}; }
-MaskGradients<mask::Selective, float> gradients(Data& data, mask::Selective) { return {data.dper_token}; }
-
-/// Multiply-adds twice, per head: pairs inside chunks and states across (math.md §3); of the five
-/// products of a pair in backward (math.md §4) forward has two, and so for states: 2.5 times as many.
-double operations(const form::Plan& plan, bool both, Index L, bool backward) {
-  const double width = kWidth, pairs = static_cast<double>(std::min(plan.chunk, L)) * (2 * width + 1);
-  const double state = width * (width + 1);
-  const double states = plan.global ? 2 : (plan.chunk >= L ? 0 : (both ? 4 : 2));
-  const double pair_terms = plan.global ? 0 : pairs * (both ? 1 : 0.5);
-  return 2.0 * static_cast<double>(L) * (pair_terms * (backward ? 2.5 : 1) + states * state * (backward ? 2.5 : 1));
-}
-
 template <class M, class F, class Dir>
 void run(benchmark::State& state, bool backward, Index heads, Index threads, Index chunk) {
   const Index L = state.range(0);
-  Data data(heads, L);
+  bench::Data<float> data(heads, L, kWidth);
   Attention<M, F, backend::Cpu, normalise::RowSum, Dir> attention;
   if constexpr (std::same_as<F, form::Chunk>) attention.form.size = chunk;
   ThreadPool pool(threads);
   const AttentionInputs<float> in{data.q, data.k, data.v};
   Workspace workspace;
-  attention.forward(in, parameters(data, M{}), {data.y, data.row_sum}, workspace, pool);
+  attention.forward(in, bench::parameters(data, M{}), {data.y, data.row_sum}, workspace, pool);
   for (auto _ : state) {
     if (backward) {
-      attention.backward(in, parameters(data, M{}), {data.dy, data.y, data.row_sum}, {data.dq, data.dk, data.dv},
-                         gradients(data, M{}), workspace, pool);
+      attention.backward(in, bench::parameters(data, M{}), {data.dy, data.y, data.row_sum}, {data.dq, data.dk, data.dv},
+                         bench::gradients(data, M{}), workspace, pool);
     } else {
-      attention.forward(in, parameters(data, M{}), {data.y}, workspace, pool);
+      attention.forward(in, bench::parameters(data, M{}), {data.y}, workspace, pool);
     }
     benchmark::ClobberMemory();
   }
   static const double peak = bench::measure_peak();
   const form::Plan plan = form::plan(attention.form, M::decay, Dir::past && Dir::future, L, kWidth, kWidth);
-  const double work = static_cast<double>(heads) * operations(plan, Dir::past && Dir::future, L, backward);
+  const double work =
+      static_cast<double>(heads) * bench::operations(plan, Dir::past && Dir::future, L, kWidth, backward);
   const double total = work * static_cast<double>(state.iterations());
   state.counters["flops"] = benchmark::Counter(total, benchmark::Counter::kIsRate);
   state.counters["of_peak"] =

@@ -70,14 +70,19 @@ MaskGradients<mask::Selective, T> gradients(Data<T>& data, mask::Selective) {
   return {data.dper_token};
 }
 
-/// Multiply-adds twice, per head: pairs inside chunks and states across (math.md §3); of the five
-/// products of a pair in backward (math.md §4) forward has two, and so for states: 2.5 times as many.
+/// Multiply-adds twice, per head (math.md §3): the pairs inside chunks, and the tokens that enter a state that another
+/// chunk sees, or look at one that is not empty. Of the five products of a pair in backward (math.md §4) forward has
+/// two, and so for states: 2.5 times as many.
 inline double operations(const form::Plan& plan, bool both, Index L, Index D, bool backward) {
-  const double width = static_cast<double>(D), pairs = static_cast<double>(std::min(plan.chunk, L)) * (2 * width + 1);
-  const double state = width * (width + 1);
-  const double states = plan.global ? 2 : (plan.chunk >= L ? 0 : (both ? 4 : 2));
-  const double pair_terms = plan.global ? 0 : pairs * (both ? 1 : 0.5);
-  return 2.0 * static_cast<double>(L) * (pair_terms + states * state) * (backward ? 2.5 : 1);
+  const double width = static_cast<double>(D), length = static_cast<double>(L);
+  double pairs = 0, entries = 2 * length;
+  if (!plan.global) {
+    const Index chunk = std::max<Index>(1, std::min(plan.chunk, L)), rest = L % chunk, whole = L / chunk;
+    pairs = (static_cast<double>(whole * chunk * chunk + rest * rest)) * (both ? 1 : 0.5);
+    const double last = static_cast<double>(rest ? rest : chunk);
+    entries = (2 * length - static_cast<double>(chunk) - last) * (both ? 2 : 1);
+  }
+  return 2.0 * (pairs * (2 * width + 1) + entries * width * (width + 1)) * (backward ? 2.5 : 1);
 }
 
 /// The operator with row sums in both directions on `threads` threads.

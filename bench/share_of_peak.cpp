@@ -1,5 +1,5 @@
 /// The operator's share of the float32 peak of one core: one head, D = E = 64, forms chunk and full, forward and
-/// backward, for each mask. Operations are counted as in math.md §3 (bench/operations.hpp). The peak is measured next
+/// backward, for each mask. Operations are counted as in math.md §3. The peak is measured next
 /// to every sample, so that a slow moment of the machine slows both; a figure is the median of the ratios.
 ///
 ///   share_of_peak [--json FILE] [--samples N] [--only TEXT]

@@ -39,7 +39,44 @@ void require_storage() {
   }
 }
 
+/// Vectors convert as scalars do: every pattern of 16 bits, and what lies between two of them, at and around the
+/// middle.
+template <class T>
+void require_conversions() {
+  constexpr Index W = cpu::kWidth<float>;
+  Index wrong = 0;
+  for (std::uint32_t first = 0; first < 65536; first += static_cast<std::uint32_t>(W)) {
+    T from[W], to[W];
+    float between[W];
+    for (Index j = 0; j < W; ++j) {
+      const auto pattern = static_cast<std::uint16_t>(first + static_cast<std::uint32_t>(j));
+      from[j] = Eigen::numext::bit_cast<T>(pattern);
+    }
+    const cpu::Packed<float> wide = cpu::load_converted<float>(from);
+    for (Index j = 0; j < W; ++j) {
+      const float wanted = static_cast<float>(from[j]);
+      wrong += !(wide[j] == wanted || (std::isnan(wide[j]) && std::isnan(wanted)));
+    }
+    for (const std::uint32_t step : {0x0fffu, 0x1000u, 0x1001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+      for (Index j = 0; j < W; ++j) {
+        between[j] = Eigen::numext::bit_cast<float>(Eigen::numext::bit_cast<std::uint32_t>(float(from[j])) ^ step);
+      }
+      cpu::store_rounded<float>(to, cpu::load(between));
+      for (Index j = 0; j < W; ++j) {
+        const float got = static_cast<float>(to[j]), wanted = static_cast<float>(static_cast<T>(between[j]));
+        wrong += !(got == wanted || (std::isnan(got) && std::isnan(wanted)));
+      }
+    }
+  }
+  CHECK(wrong == 0);
+}
+
 }  // namespace
+
+TEST_CASE("16-bit storage, converted by the vector") {
+  require_conversions<bfloat16>();
+  require_conversions<half>();
+}
 
 TEST_CASE("bfloat16 as storage") {
   require_storage<bfloat16, mask::Linear>();

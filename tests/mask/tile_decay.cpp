@@ -1,5 +1,6 @@
 #include "lion/cpu/tile_decay.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -59,7 +60,7 @@ void require_weights(const Walk& walk, Stretch s) {
   auto& decay = tile.decay;
   decay.derive(walk, s);
   const cpu::Edge<A> left = decay.left(), right = decay.right();
-  const auto m = decay.tile();
+  const auto m = decay.tile();  // Mᵀ
   const double span = -decay.total();
   CHECK(close(static_cast<A>(std::exp(decay.total())), walk.across(s.first, s.end()), span));
   for (Index i = 0; i < s.size; ++i) {
@@ -72,11 +73,11 @@ void require_weights(const Walk& walk, Stretch s) {
     for (Index j = 0; j < s.size; ++j) {
       const Index z = s.first + j;
       const long double wanted = j <= i ? walk.across(z, p) : walk.across(p + 1, z + 1);
-      if (!close(m(i)[j], wanted, span)) {
-        CAPTURE(i, j, m(i)[j], static_cast<double>(wanted), span);
+      if (!close(m(j)[i], wanted, span)) {
+        CAPTURE(i, j, m(j)[i], static_cast<double>(wanted), span);
         CHECK(false);
       }
-      if (wanted == 0) CHECK(m(i)[j] == A(0));
+      if (wanted == 0) CHECK(m(j)[i] == A(0));
     }
   }
 }
@@ -98,7 +99,39 @@ void require_all() {
   require_weights<A>(walk, {0, 64});
 }
 
+/// Every exponent of a weight, from the horizon to 0: an ulp or two, no subnormals, and 0 beyond.
+template <class A>
+void require_exponentials() {
+  constexpr A horizon = static_cast<A>(mask::kHorizon<A>);
+  constexpr Index kCount = 1 << 16;
+  std::vector<A> x(kCount), got(kCount);
+  for (Index i = 0; i < kCount; ++i) {
+    const A part = static_cast<A>(i) / static_cast<A>(kCount);
+    x[static_cast<std::size_t>(i)] = i % 2 ? horizon * part : -std::exp(A(20) * (part - A(0.8)));
+  }
+  x[0] = 0, x[1] = horizon, x[2] = horizon * A(1.0001), x[3] = -std::numeric_limits<A>::infinity();
+  got = x;
+  cpu::exponentials(got.data(), kCount);
+  A worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (x[i] <= horizon) {
+      worst = (std::max)(worst, got[i] == A(0) ? A(0) : A(1));
+      continue;
+    }
+    const auto wanted = std::exp(static_cast<long double>(x[i]));
+    worst = (std::max)(worst, static_cast<A>(std::fabs(static_cast<long double>(got[i]) - wanted) / wanted));
+    if (got[i] < std::numeric_limits<A>::min()) worst = 1;
+  }
+  CHECK(worst <= 2 * std::numeric_limits<A>::epsilon());
+  CHECK(got[0] == A(1));
+}
+
 }  // namespace
+
+TEST_CASE("exponentials of weights") {
+  require_exponentials<float>();
+  require_exponentials<double>();
+}
 
 TEST_CASE("weights of a tile, float") { require_all<float>(); }
 TEST_CASE("weights of a tile, double") { require_all<double>(); }
@@ -116,7 +149,7 @@ TEST_CASE("a head's decay is derived again when the length changes") {
     for (Index i = 0; i < s.size; ++i) {
       CHECK(decay.left().from[i] == Approx(std::exp(-0.25 * static_cast<double>(i))));
       CHECK(decay.right().to[i] == Approx(std::exp(-0.25 * static_cast<double>(s.size - i))));
-      CHECK(m(i)[s.size - 1] == Approx(std::exp(-0.25 * static_cast<double>(s.size - 1 - i))));
+      CHECK(m(s.size - 1)[i] == Approx(std::exp(-0.25 * static_cast<double>(s.size - 1 - i))));
     }
   }
 }

@@ -113,7 +113,7 @@ class BackwardCall {
       A* parts = from + (b * dims_.Hk + g) * parts_ * dims_.L * D;
       for (Index t = sequence.first; t < sequence.end(); ++t) {
         for (Index part = 1; part < parts_; ++part) add_row(parts + (part * dims_.L + t) * D, D, A(1), parts + t * D);
-        store_row(parts + t * D, D, to.at(b, g, t));
+        store_row(parts + t * D, D, A(1), to.at(b, g, t));
       }
     };
     sum(shared.dq, out.dq);
@@ -205,7 +205,7 @@ class BackwardCall {
 
   void narrow(Rows<A> rows, Stretch sequence, Index width, const View<T, 4>& out, Index b, Index h) const {
     if constexpr (!std::same_as<T, A>) {
-      for (Index t = sequence.first; t < sequence.end(); ++t) store_row(rows(t), width, out.at(b, h, t));
+      for (Index t = sequence.first; t < sequence.end(); ++t) store_row(rows(t), width, A(1), out.at(b, h, t));
     }
   }
 

@@ -135,7 +135,7 @@ void finish_row(const A* from, Index width, A factor, To* to) {
   } else if constexpr (std::same_as<A, To>) {
     if (factor != A(1) || from != to) scale_row(from, width, factor, to);
   } else {
-    for (Index i = 0; i < width; ++i) to[i] = static_cast<To>(factor * from[i]);
+    store_row(from, width, factor, to);
   }
 }
 

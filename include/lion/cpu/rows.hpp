@@ -1,6 +1,12 @@
 #pragma once
 /// Rows of tokens between the caller's tensors and contiguous tiles of arithmetic type.
 
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include <cstdint>
+
 #include "lion/core/stretch.hpp"
 #include "lion/core/workspace.hpp"
 #include "lion/cpu/tile_product.hpp"
@@ -29,11 +35,69 @@ Rows<T> rows_of(const View<T, Rank>& view, Index b, Index h) {
   return view.data() ? Rows<T>{view.at(b, h), view.stride(2)} : Rows<T>{};
 }
 
+/// A vector of A from 16-bit storage, in registers: bfloat16 is the upper half of a float, half takes an instruction.
+template <class A, class T>
+Packed<A> load_converted(const T* from) {
+  constexpr Index W = kWidth<A>;
+  if constexpr (std::same_as<T, A>) {
+    return load(from);
+  } else {
+    Packed<A> value;
+    if constexpr (std::same_as<T, bfloat16> && std::same_as<A, float>) {
+      typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+      typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+      const Stored stored = *reinterpret_cast<const Stored*>(from);
+      const Bits bits = __builtin_convertvector(stored, Bits) << 16;
+      value = reinterpret_cast<Packed<A>>(bits);
+    } else {
+#if defined(__AVX512F__)
+      if constexpr (std::same_as<T, half>) {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+      }
+#elif defined(__F16C__)
+      if constexpr (std::same_as<T, half>) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+      }
+#endif
+      for (Index j = 0; j < W; ++j) value[j] = static_cast<A>(from[j]);
+    }
+    return value;
+  }
+}
+
+/// A vector of A rounded to 16-bit storage, to nearest and ties to even.
+template <class A, class T>
+void store_rounded(T* to, Packed<A> value) {
+  constexpr Index W = kWidth<A>;
+  if constexpr (std::same_as<T, A>) {
+    store(to, value);
+  } else if constexpr (std::same_as<T, bfloat16> && std::same_as<A, float>) {
+    typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+    typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+    const Bits bits = reinterpret_cast<Bits>(value);
+    const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const Bits quiet = (bits >> 16) | 0x40;  // NaN must not round to infinity
+    *reinterpret_cast<Stored*>(to) = __builtin_convertvector(value == value ? rounded : quiet, Stored);
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (std::same_as<T, half>) {
+      return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+    }
+#elif defined(__F16C__)
+    if constexpr (std::same_as<T, half>) {
+      return _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+    }
+#endif
+    for (Index j = 0; j < W; ++j) to[j] = static_cast<T>(value[j]);
+  }
+}
+
 /// to[i] = factor · from[i], converted.
 template <class From, class To>
 void copy_row(const From* from, Index width, To factor, To* to) {
-  if constexpr (std::same_as<From, To>) return scale_row(from, width, factor, to);
-  for (Index i = 0; i < width; ++i) to[i] = factor * static_cast<To>(from[i]);
+  Index i = 0;
+  for (; i + kWidth<To> <= width; i += kWidth<To>) store(to + i, factor * load_converted<To>(from + i));
+  for (; i < width; ++i) to[i] = factor * static_cast<To>(from[i]);
 }
 
 /// A row of a tile: factor · from[i], zero in the padding.
@@ -43,10 +107,12 @@ void load_row(const From* from, Index width, To factor, To* to) {
   for (Index i = width; i < padded<To>(width); ++i) to[i] = 0;
 }
 
-/// to[i] = from[i], rounded to To.
+/// to[i] = factor · from[i], rounded to To.
 template <class From, class To>
-void store_row(const From* from, Index width, To* to) {
-  for (Index i = 0; i < width; ++i) to[i] = static_cast<To>(from[i]);
+void store_row(const From* from, Index width, From factor, To* to) {
+  Index i = 0;
+  for (; i + kWidth<From> <= width; i += kWidth<From>) store_rounded<From>(to + i, factor * load(from + i));
+  for (; i < width; ++i) to[i] = static_cast<To>(factor * from[i]);
 }
 
 /// Σ a[i]·b[i] in a's type, b converted.
@@ -55,15 +121,7 @@ A dot_row(const A* a, const B* b, Index width) {
   constexpr Index W = kWidth<A>;
   Packed<A> total{};
   Index i = 0;
-  for (; i + W <= width; i += W) {
-    if constexpr (std::same_as<A, B>) {
-      total += load(a + i) * load(b + i);
-    } else {
-      Packed<A> converted;
-      for (Index j = 0; j < W; ++j) converted[j] = static_cast<A>(b[i + j]);
-      total += load(a + i) * converted;
-    }
-  }
+  for (; i + W <= width; i += W) total += load(a + i) * load_converted<A>(b + i);
   A rest = sum<A>(total);
   for (; i < width; ++i) rest += a[i] * static_cast<A>(b[i]);
   return rest;
