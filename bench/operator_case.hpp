@@ -2,11 +2,11 @@
 /// One case of the operator for the benchmarks: its tensors, and how many operations it is counted as.
 
 #include <algorithm>
-#include <chrono>
 #include <random>
 #include <vector>
 
 #include "lion/lion.hpp"
+#include "thread_time.hpp"
 
 namespace lion::bench {
 
@@ -117,12 +117,12 @@ class OperatorCase {
   Index heads_, width_;
 };
 
-/// Seconds of one call of f, over `rounds` calls.
+/// Seconds of the calling thread for one call of f, over `rounds` calls.
 template <class F>
 double seconds(int rounds, F&& f) {
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = thread_seconds();
   for (int r = 0; r < rounds; ++r) f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / rounds;
+  return (thread_seconds() - begin) / rounds;
 }
 
 /// The median, and the quarters below and above it.

@@ -4,7 +4,8 @@
 #include <benchmark/benchmark.h>
 
 #include <Eigen/Core>
-#include <chrono>
+
+#include "thread_time.hpp"
 
 namespace lion::bench {
 
@@ -31,10 +32,10 @@ inline double multiply_add_chains(std::size_t rounds) {
 inline double measure_peak(int runs = 10) {
   double best = 0;
   for (int run = 0; run < runs; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = thread_seconds();
     const double operations = multiply_add_chains(50'000);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    best = operations / seconds.count() > best ? operations / seconds.count() : best;
+    const double seconds = thread_seconds() - begin;
+    best = operations / seconds > best ? operations / seconds : best;
   }
   return best;
 }

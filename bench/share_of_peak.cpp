@@ -2,12 +2,12 @@
 /// backward, for each mask. Operations are counted as in math.md §3. The peak is measured next
 /// to every sample, so that a slow moment of the machine slows both; a figure is the median of the ratios.
 ///
-///   share_of_peak [--json FILE] [--samples N] [--only TEXT]
+///   share_of_peak [--json FILE] [--machine TEXT] [--samples N] [--only TEXT]
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,7 +27,7 @@ struct Row {
 };
 
 struct Options {
-  std::string json, only;
+  std::string json, machine, only;
   int samples = 15;
 };
 
@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   Options options;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!std::strcmp(argv[i], "--json")) options.json = argv[i + 1];
+    if (!std::strcmp(argv[i], "--machine")) options.machine = argv[i + 1];
     if (!std::strcmp(argv[i], "--only")) options.only = argv[i + 1];
     if (!std::strcmp(argv[i], "--samples")) options.samples = std::max(1, std::atoi(argv[i + 1]));
   }
@@ -83,7 +84,8 @@ int main(int argc, char** argv) {
   if (options.json.empty()) return 0;
   std::FILE* file = std::fopen(options.json.c_str(), "w");
   if (!file) return std::perror(options.json.c_str()), 1;
-  std::fprintf(file, "{\n  \"peak_gflops\": %.1f,\n  \"vector_bytes\": %td,\n  \"rows\": [\n", peak * 1e-9,
+  std::fprintf(file, "{\n  \"machine\": \"%s\",\n  \"compiler\": \"%s\",\n", options.machine.c_str(), __VERSION__);
+  std::fprintf(file, "  \"peak_gflops\": %.1f,\n  \"vector_bytes\": %td,\n  \"rows\": [\n", peak * 1e-9,
                cpu::kVectorBytes);
   for (const Row& row : rows) {
     std::fprintf(file, "    {\"case\": \"%s\", \"length\": %td, \"share\": %.3f, \"low\": %.3f, \"high\": %.3f, ",
