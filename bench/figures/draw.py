@@ -88,7 +88,7 @@ def operator(pyplot, study, folder):
                     plot(axis, lines[name], label=label, color=colour, linestyle=dash)
             finish(axis, title, 'tokens', 'tokens × heads per second' if axis is axes[0] else None)
             axis.set_xscale('log', base=2)
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc='lower left')
         figure.suptitle(f'The operator, forward, D = E = 64, float32, {threads} thread{"s" * (threads > 1)}')
         save(figure, study, folder, 'operator' if threads == 1 else f'operator-{threads}-threads')
 
@@ -141,7 +141,7 @@ def resolution(pyplot, study, folder):
 def bars(pyplot, study, folder, name, first, label):
     """Throughput of each entry beside that of `first`, a panel per point."""
     points = list(study['points'].items())
-    figure, axes = pyplot.subplots(1, len(points), figsize=(3.6 * len(points) + 2, 4.6), sharey=True, squeeze=False)
+    figure, axes = pyplot.subplots(1, len(points), figsize=(2.6 * len(points) + 5, 4.6), sharey=True, squeeze=False)
     names = []
     for _, point in points:
         names += [n for n in point['entries'] if n not in names]

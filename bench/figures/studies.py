@@ -57,6 +57,8 @@ def operator_point(bench, length, threads):
             if form == 'full' or (package, form) == ('onnx', 'softmax'):
                 require_memory(5 * 4 * heads * length ** 2)
             options = {'peer': f'{package}-attention', 'inputs': bench.path(f'{mask}-inputs'), 'form': form}
+            if form in ('chunk', 'states'):
+                options['chunk'] = 64 if form == 'states' else 128
             if dtype != 'float32':
                 options['dtype'] = dtype
             return peer(bench, name, threads, options, against=bench.path(f'{mask}-y'),

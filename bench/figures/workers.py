@@ -133,7 +133,8 @@ class Bench:
         return not self.options.points or point in self.options.points
 
     def point(self, study, name, about, makers):
-        """Measures entries in turns and writes them to the report: study.points[name].
+        """Measures entries in turns and writes them to the report: study.points[name]. With --rounds 1 the first pass is
+        the one of an entry that takes more than a second.
 
         makers: (name, function that returns an Entry, how much work it is beside that at other points).
         """
@@ -169,7 +170,7 @@ class Bench:
 
     def warmed(self, study, entry, result):
         """The entry after its first passes, compared with what it must agree with."""
-        entry.run(1)
+        seconds = entry.run(1)
         values = result['entries'][entry.name] = dict(entry.about)
         against, tolerance = values.pop('against', None), values.pop('tolerance', 1e-4)
         if 'writes' in values:
@@ -180,20 +181,22 @@ class Bench:
                 del result['entries'][entry.name]
                 entry.close()
                 raise Unavailable(f"its result differs from the library's by {values['error']:.1e}")
-        seconds = entry.run(1)
+        entry.first, entry.rounds = seconds, 2 if self.quick else self.options.rounds
+        if seconds > 1:  # what it has to warm up is little beside that
+            entry.passes, entry.rounds = 1, min(entry.rounds, 3)
+            return entry
         target = 0.01 if self.quick else 0.1
-        entry.passes = max(1, min(100000, round(target / max(seconds, 1e-7))))
-        slow = seconds > self.options.seconds / 10
-        entry.rounds = 2 if self.quick else min(self.options.rounds, 3) if slow else self.options.rounds
+        entry.passes = max(1, min(100000, round(target / max(entry.run(1), 1e-7))))
         return entry
 
     def time(self, entries, result):
-        values = {entry.name: [] for entry in entries}
+        once = {entry.name for entry in entries if entry.rounds == 1 and entry.first > 1}
+        values = {entry.name: [entry.first] if entry.name in once else [] for entry in entries}
         for turn in range(max((entry.rounds for entry in entries), default=0)):
             first = turn % len(entries)
             for entry in entries[first:] + entries[:first]:
-                if turn < entry.rounds:
-                    time.sleep(0.02)  # threads of the last one still spin
+                if turn < entry.rounds and entry.name not in once:
+                    time.sleep(0 if self.quick else 0.02)  # threads of the last one still spin
                     values[entry.name].append(entry.run(entry.passes))
         for name, seconds in values.items():
             result['entries'][name]['seconds'] = spread(seconds)
