@@ -113,6 +113,7 @@ FORMS = {'softmax': softmax, 'full': full, 'chunk': chunk_pairs, 'states': chunk
 def make(inputs, form, threads, chunk=128, dtype='float32', compiled=False):
     """The operator on the tensors of a file: q, k, v [B,H,L,D] and log_lambda [H], [B,H,L] or absent."""
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # far tokens' weights are subnormal, and those cost ten times as much
     tensors = load_file(inputs)
     q, k, v = (tensors[name].to(getattr(torch, dtype)) for name in ('q', 'k', 'v'))
     function = torch.compile(FORMS[form]) if compiled else FORMS[form]

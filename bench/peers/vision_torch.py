@@ -40,6 +40,7 @@ class Lion(torch.nn.Module):
 def make(inputs, threads, dtype='float32', compiled=False, form='full', chunk=128):
     """timm's ViT of the file's size and weights, LION's attention in it if its mask_type says so."""
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     kind = getattr(torch, dtype)
     with safe_open(inputs, 'pt') as file:
         config = file.metadata()
