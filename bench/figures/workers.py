@@ -133,8 +133,8 @@ class Bench:
         return not self.options.points or point in self.options.points
 
     def point(self, study, name, about, makers):
-        """Measures entries in turns and writes them to the report: study.points[name]. With --rounds 1 the first pass is
-        the one of an entry that takes more than a second.
+        """Measures entries in turns and writes them to the report: study.points[name]. Of an entry that takes more than a
+        second the first pass counts where it is to have but one.
 
         makers: (name, function that returns an Entry, how much work it is beside that at other points).
         """
@@ -183,7 +183,7 @@ class Bench:
                 raise Unavailable(f"its result differs from the library's by {values['error']:.1e}")
         entry.first, entry.rounds = seconds, 2 if self.quick else self.options.rounds
         if seconds > 1:  # what it has to warm up is little beside that
-            entry.passes, entry.rounds = 1, min(entry.rounds, 3)
+            entry.passes, entry.rounds = 1, min(entry.rounds, self.options.slow_rounds)
             return entry
         target = 0.01 if self.quick else 0.1
         entry.passes = max(1, min(100000, round(target / max(entry.run(1), 1e-7))))
