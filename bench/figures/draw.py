@@ -46,7 +46,7 @@ def finish(axis, title, x, y, ticks=None):
     axis.set(xscale='log', yscale='log', title=title, xlabel=x, ylabel=y)
     if ticks:
         axis.set_xticks(ticks, [str(t) for t in ticks])
-        axis.minorticks_off()
+        axis.set_xticks([], minor=True)
     axis.grid(alpha=0.3)
 
 
@@ -151,9 +151,10 @@ def bars(pyplot, study, folder, name, first, label):
             if entry not in point['entries'] or not base:
                 axis.text(0.02, i, 'left out', va='center', fontsize=7, color='0.5')
                 continue
-            ratio = base / point['entries'][entry]['seconds']['median']
-            axis.barh(i, ratio, color='tab:blue' if entry.startswith('lion') else '0.6')
-            axis.text(ratio, i, f' {ratio:.2f}', va='center', fontsize=7)
+            ratio, least, most = (base / point['entries'][entry]['seconds'][of] for of in ('median', 'max', 'min'))
+            axis.barh(i, ratio, xerr=[[ratio - least], [most - ratio]], ecolor='0.3', error_kw={'linewidth': 0.8},
+                      color='tab:blue' if entry.startswith('lion') else '0.6')
+            axis.text(most, i, f' {ratio:.2f}', va='center', fontsize=7)
         axis.axvline(1, color='0.2', linewidth=0.8)
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_title(label(point), fontsize=9)
