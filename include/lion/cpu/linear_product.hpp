@@ -1,6 +1,6 @@
 #pragma once
 /// The product of a linear layer, of matrices larger than the caches. Eigen's packs both factors anew for every 128
-/// rows and reaches 0.60 to 0.68 of the peak; turning the weights alone, once for 512 rows, reaches 0.8 and more.
+/// rows and reaches 0.49 to 0.67 of the peak; turning the weights alone, once for 512 rows, reaches 0.74 to 0.79.
 
 #include "lion/core/config.hpp"
 #include "lion/core/tensor.hpp"
