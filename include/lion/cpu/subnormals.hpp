@@ -7,8 +7,8 @@
 
 namespace lion::cpu {
 
-/// While it lives, subnormal numbers count as 0 on this thread: on Intel's processors each costs an operation of 150
-/// cycles, and full attention under a decay took 7 times as long. The thread's own setting comes back with its end.
+/// While it lives, subnormal numbers count as 0 on this thread: on Intel's processors an operation on one takes about
+/// 150 cycles, and full attention under a decay meets many. The thread's own setting comes back with its end.
 class FlushSubnormals {
  public:
 #if defined(__SSE2__)
