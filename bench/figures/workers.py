@@ -156,6 +156,8 @@ class Bench:
         for entry in entries:
             result['entries'][entry.name].update(self.about(entry))
             entry.close()
+        for file in os.listdir(self.scratch):  # no entry of the next point may take this one's inputs for its own
+            os.remove(self.path(file))
         place = self.report['studies'].setdefault(study, {})
         place['machine'] = machine()
         place.setdefault('points', {})[name] = result
