@@ -2,6 +2,8 @@
 /// The product of a linear layer, of matrices larger than the caches. Eigen's packs both factors anew for every 128
 /// rows and reaches 0.49 to 0.67 of the peak; turning the weights alone, once for 512 rows, reaches 0.74 to 0.79.
 
+#include <cstring>
+
 #include "lion/core/config.hpp"
 #include "lion/core/tensor.hpp"
 #include "lion/cpu/product.hpp"
@@ -20,8 +22,12 @@ inline constexpr Index kStripDepth = 384, kStrips = 2;
 /// to [depth, strip] = wᵀ of w [strip, depth], whose rows are `stride` apart.
 template <class A>
 void turn(const A* w, Index stride, Index depth, A* to) {
-  typedef A Four __attribute__((vector_size(4 * sizeof(A)), aligned(alignof(A)), may_alias));
-  const auto at = [](const A* x) -> const Four& { return *reinterpret_cast<const Four*>(x); };
+  typedef A Four __attribute__((vector_size(4 * sizeof(A))));
+  const auto at = [](const A* x) {  // of any alignment
+    Four four;
+    std::memcpy(&four, x, sizeof(four));
+    return four;
+  };
   constexpr Index width = kStripWidth<A>;
   const Index whole = 4 * sizeof(A) <= kVectorBytes ? depth / 4 * 4 : 0;
   for (Index p = 0; p < whole; p += 4) {
@@ -30,11 +36,10 @@ void turn(const A* w, Index stride, Index depth, A* to) {
       const Four a = at(from), b = at(from + stride), c = at(from + 2 * stride), d = at(from + 3 * stride);
       const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_later = __builtin_shufflevector(a, b, 2, 6, 3, 7);
       const Four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_later = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      const auto out = [&](Index row) -> Four& { return *reinterpret_cast<Four*>(to + (p + row) * width + j); };
-      out(0) = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-      out(1) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-      out(2) = __builtin_shufflevector(ab_later, cd_later, 0, 1, 4, 5);
-      out(3) = __builtin_shufflevector(ab_later, cd_later, 2, 3, 6, 7);
+      const Four rows[] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                           __builtin_shufflevector(ab_later, cd_later, 0, 1, 4, 5),
+                           __builtin_shufflevector(ab_later, cd_later, 2, 3, 6, 7)};
+      for (Index row = 0; row < 4; ++row) std::memcpy(to + (p + row) * width + j, &rows[row], sizeof(Four));
     }
   }
   for (Index p = whole; p < depth; ++p) {
