@@ -55,8 +55,8 @@ inline Packed<A> exponential(Packed<A> x) {
   const auto horner = [&]<std::size_t... k>(std::index_sequence<k...>) { ((tail = tail * r + C::terms[k + 1]), ...); };
   horner(std::make_index_sequence<std::size(C::terms) - 1>());
   const Packed<A> fraction = (tail * r) * r + r + A(1);
-  const auto scaled = reinterpret_cast<Bits>(fraction) + (reinterpret_cast<Bits>(shifted) << C::mantissa);
-  return x > lowest ? reinterpret_cast<Packed<A>>(scaled) : Packed<A>{};
+  const Bits scaled = same_bits<Bits>(fraction) + (same_bits<Bits>(shifted) << C::mantissa);
+  return x > lowest ? same_bits<Packed<A>>(scaled) : Packed<A>{};
 }
 
 /// x[i] = e^x[i] up to padded(n).

@@ -2,6 +2,7 @@
 /// Vectors of the width the compiler is told of (-march), by the vector extension that GCC and clang share.
 
 #include <cmath>
+#include <cstring>
 
 #include "lion/core/scalar.hpp"
 
@@ -41,6 +42,15 @@ struct UnalignedVectorOf {
 
 template <class A>
 using Packed = typename detail::VectorOf<A>::type;
+
+/// The bits of a vector as another type of the same size (a cast between vectors is not in nvcc's language).
+template <class To, class From>
+inline To same_bits(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
 
 template <class A>
 inline Packed<A> load(const A* from) {
