@@ -6,6 +6,7 @@
 /// nothing is normalised).
 
 #include <cmath>
+#include <concepts>
 
 #include "lion/core/view.hpp"
 
@@ -19,9 +20,9 @@ struct SegmentSummary {
   View<A, 4> to_earlier;  ///< [B,H,D,E+1]
   View<A, 2> log_decay;   ///< [B,H] the log of the decay across the segment, Λ
 
-  operator SegmentSummary<const A>() const
+  template <std::same_as<const A> C>
     requires(!std::is_const_v<A>)
-  {
+  operator SegmentSummary<C>() const {
     return {to_later, to_earlier, log_decay};
   }
 };
