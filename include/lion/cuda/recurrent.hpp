@@ -15,7 +15,8 @@ struct RecurrentKernel {
   static constexpr int kParts = W / kSlice;
   static constexpr int kColumns = N::divides ? W + 1 : W;
   static constexpr int kThreads = (kColumns * kParts + 31) / 32 * 32;
-  static constexpr int kStep = 16;  // tokens in shared memory
+  static constexpr int kBlocks = 1;  // left alone, the compiler saves registers until it spills
+  static constexpr int kStep = 16;   // tokens in shared memory
 
   struct Parameters {
     Walk<T, M> walk;
