@@ -21,7 +21,7 @@ struct KeyGradientKernel {
   static constexpr int kThreads = 4 * kRows;
   static constexpr int kBlocks = 1;  // left alone, the compiler saves registers until it spills
   static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
-  static constexpr int kStep = 32;  // queries at a time, for the sake of registers
+  static constexpr int kStep = W == 128 ? 16 : 32;  // queries at a time, for the sake of registers
   static constexpr int kPairStride = kStep + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   static constexpr bool per_token = M::decay == mask::DecayKind::per_token;

@@ -20,11 +20,12 @@ struct QueryGradientKernel {
   static constexpr int kThreads = 2 * kRows;
   static constexpr int kBlocks = W == 128 ? 1 : 2;  // left alone, the compiler saves registers until it spills
   static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
-  static constexpr int kScoreStride = kRows + kSkew<T>;
+  static constexpr int kStep = W == 128 && kRows > 32 ? 32 : kRows;  // keys at a time, for the sake of registers
+  static constexpr int kScoreStride = kStep + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   static constexpr bool per_token = M::decay == mask::DecayKind::per_token;
   using Sums = Strip<A, W>;
-  using Pairs = Strip<A, kRows>;
+  using Pairs = Strip<A, kStep>;
 
   struct Parameters {
     Walk<T, M> walk;
@@ -196,28 +197,27 @@ struct QueryGradientKernel<T, M, N, Dir, W>::Block {
   /// dq_i += Σ_j s M_ij (dy_i·v_j + c_i) k_j over the tile in shared memory; distance(i, j) > 0 where j is past.
   template <class Mask, class Distance>
   LION_DEVICE void add_pairs(Mask&& mask, Distance&& distance) {
-    Pairs slopes;
-    slopes.clear();
-    add_product<W>(dev, slopes, own_rows(shared.dy), transposed(shared.v, kRowStride));
     const int first = dev.warp() * kStripRows;
-    const auto slope_of = [&](int i, int j, A value) {
-      return p.walk.scale * mask(first + i, j) * (value + slope[i >= 8]);
-    };
-    if constexpr (per_token) {
-      Pairs scores;
-      scores.clear();
-      add_product<W>(dev, scores, own_rows(shared.q), transposed(shared.k, kStride));
-      slopes.zip(dev.lane(), scores, [&](int i, int j, A& value, A score) {
-        value = slope_of(i, j, value);
-        const int apart = distance(first + i, j);
-        if (apart > 0) inner_past[i >= 8] += value * score;
-        if (apart < 0) inner_future[i >= 8] += value * score;
+    for (int step = 0; step < kRows; step += kStep) {
+      const T* k = shared.k + step * kStride;
+      Pairs slopes;
+      slopes.clear();
+      add_product<W>(dev, slopes, own_rows(shared.dy), transposed(shared.v + step * kRowStride, kRowStride));
+      slopes.for_each(dev.lane(), [&](int i, int j, A& value) {
+        value = p.walk.scale * mask(first + i, step + j) * (value + slope[i >= 8]);
       });
-    } else {
-      slopes.for_each(dev.lane(), [&](int i, int j, A& value) { value = slope_of(i, j, value); });
+      if constexpr (per_token) {
+        Pairs scores;
+        scores.clear();
+        add_product<W>(dev, scores, own_rows(shared.q), transposed(k, kStride));
+        slopes.zip(dev.lane(), scores, [&](int i, int j, A value, A score) {
+          const int apart = distance(first + i, step + j);
+          if (apart > 0) inner_past[i >= 8] += value * score;
+          if (apart < 0) inner_future[i >= 8] += value * score;
+        });
+      }
+      add_product(dev, sums, slopes, plain(k, kStride), shared.slopes + dev.warp() * kStripRows * kScoreStride);
     }
-    add_product(dev, sums, slopes, plain(static_cast<const T*>(shared.k), kStride),
-                shared.slopes + dev.warp() * kStripRows * kScoreStride);
   }
 
   /// dq_i += s weight_i S [dy_i, c_i], with S brought into the values' place, some of its rows at a time.
