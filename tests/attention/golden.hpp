@@ -98,16 +98,24 @@ void for_each_form(const Problem& p, const RunOptions& options, Check&& check) {
   for (Index size : {1, 7, 16, 64, 100, 1000}) one(form::Chunk{size}, "chunk of " + std::to_string(size));
 }
 
-/// Every golden of a mask.
-template <class T, class M>
-void require_goldens() {
+/// f(golden) for every golden of a mask.
+template <class M, class F>
+void for_each_golden(F&& f) {
   int seen = 0;
   for (const auto& entry : std::filesystem::directory_iterator(LION_GOLDEN_DIR)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("op-" + std::string(M::name))) continue;
     INFO(name);
     ++seen;
-    const Golden g = read_golden(entry.path());
+    f(read_golden(entry.path()));
+  }
+  REQUIRE(seen > 0);
+}
+
+/// Every golden of a mask, in every form.
+template <class T, class M>
+void require_goldens() {
+  for_each_golden<M>([](const Golden& g) {
     for (const RunOptions& options : {RunOptions{}, RunOptions{.layout = Layout::tokens, .keep = false}}) {
       const auto check = [&](const Answer& got) { require_golden(got, g, limits<T>()); };
       if (g.problem.normalise) {
@@ -116,8 +124,7 @@ void require_goldens() {
         for_each_form<T, M, normalise::None>(g.problem, options, check);
       }
     }
-  }
-  REQUIRE(seen > 0);
+  });
 }
 
 }  // namespace lion::test

@@ -1,12 +1,8 @@
 // On tensor cores, kernel by kernel at width 64: at 128, half with a gate, a decay per token and row sums is 4 to 16
 // bytes more than the registers.
+#include "cuda/kernel.hpp"
 #include "lion/cuda.hpp"
 #include "lion/mask/gated_selective.hpp"
-
-/// Kernel as lion::cuda::Stream starts it.
-#define LION_INSTANTIATE_KERNEL(...)                                                                     \
-  template void lion::cuda::Stream::launch<__VA_ARGS__>(const char*, const lion::Shape<3>&, std::size_t, \
-                                                        const __VA_ARGS__::Parameters&) const;
 
 namespace lion::cuda {
 

@@ -1,12 +1,7 @@
 // Every primitive of lion::cuda::Gpu, compiled.
 
-#include "lion/cuda/launch.hpp"
+#include "cuda/kernel.hpp"
 #include "simt/primitives.hpp"
-
-/// Kernel as lion::cuda::Stream starts it.
-#define LION_INSTANTIATE_KERNEL(...)                                                                     \
-  template void lion::cuda::Stream::launch<__VA_ARGS__>(const char*, const lion::Shape<3>&, std::size_t, \
-                                                        const __VA_ARGS__::Parameters&) const;
 
 LION_INSTANTIATE_KERNEL(lion::simt::Places)
 LION_INSTANTIATE_KERNEL(lion::simt::Shuffles<float>)

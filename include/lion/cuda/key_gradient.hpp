@@ -2,20 +2,22 @@
 /// dk and dv of a tile of keys (math.md §4): its pairs with the tiles of queries of its chunk, and what it sees of the
 /// states of queries and upstream rows at the chunk's edges.
 
-#include "lion/cuda/chunk_states.hpp"
-#include "lion/cuda/chunk_tiles.hpp"
 #include "lion/cuda/gather.hpp"
 #include "lion/cuda/mask_scalars.hpp"
-#include "lion/cuda/tile_decay.hpp"
+#include "lion/cuda/tile_block.hpp"
 #include "lion/cuda/upstream.hpp"
 
 namespace lion::cuda {
 
 /// One block per tile of keys and head of k; it adds up the heads of v that share k. A warp has 16 keys, and either
 /// their dk or their dv: both together are more than the registers. Tiles of pairs are transposed: a row for each key.
-template <class T, class M, class N, class Dir, int W>
+template <class T_, class M, class N, class Dir, int W>
 struct KeyGradientKernel {
+  using T = T_;
+  using Direction = Dir;
   using A = accumulator_t<T>;
+  static constexpr int kWidth = W;
+  static constexpr bool own_queries = false;
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 4 * kRows;
@@ -73,39 +75,22 @@ struct KeyGradientKernel {
 
 template <class T, class M, class N, class Dir, int W>
 template <class Dev>
-struct KeyGradientKernel<T, M, N, Dir, W>::Block {
-  const Dev& dev;
-  const Parameters& p;
-  Index b, g, h = 0;
-  ChunkTiles<A, kRows> tiles;
-  Stretch own;
-  SharedArena arena;
-  Shared shared;
+struct KeyGradientKernel<T, M, N, Dir, W>::Block : TileBlock<Block<Dev>, KeyGradientKernel, Dev> {
+  using Base = TileBlock<Block, KeyGradientKernel, Dev>;
+  using Base::arrive, Base::b, Base::dev, Base::g, Base::h, Base::over_quad, Base::own, Base::own_rows, Base::p,
+      Base::present, Base::row, Base::shared, Base::strip, Base::token;
+
   bool of_values;                              // the warp's sums are dv
-  int strip;                                   // the warp's first key of the tile
-  int row;                                     // the lane's first; its second is 8 further
   Sums sums;                                   // dk of the gated keys, or dv, in units of the head
   A seen_past[2] = {}, seen_future[2] = {};    // k̃·dk̃ of what the states give, in the quad's lanes
   A inner_past[2] = {}, inner_future[2] = {};  // Σ_i w_ij or Σ_i |i−j| w_ij, likewise
 
   LION_DEVICE Block(const Dev& dev_, const Parameters& p_)
-      : dev(dev_),
-        p(p_),
-        b(dev.block(2)),
-        g(dev.block(1)),
-        tiles(p.walk.sequences, dev.block(0), p.chunk),
-        own(tiles.stretch(tiles.tile)),
-        arena(dev.shared()),
-        shared(arena),
-        of_values(dev.warp() >= kRows / kStripRows),
-        strip(dev.warp() % (kRows / kStripRows) * kStripRows),
-        row(strip + Sums::row(dev.lane(), 0)) {}
-
-  LION_DEVICE bool present(int half) const { return row + 8 * half < own.size; }
-  LION_DEVICE Index token(int half) const { return p.walk.token(own.first + row + 8 * half); }
+      : Base(dev_, p_), of_values(dev.warp() >= kRows / kStripRows) {}
 
   LION_DEVICE void run() {
     const Index group = p.walk.group;
+    g = dev.block(1);
     for (Index i = 0; i < group; ++i) {
       h = g * group + i;
       run_head();
@@ -119,98 +104,30 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
   }
 
   LION_DEVICE void run_head() {
-    const Walk<T, M>& walk = p.walk;
-    const auto at = [&](int j) { return walk.token(own.first + j); };
     dev.barrier();  // the head before is done
-    shared.columns.derive(dev, walk, b, h, own);
-    load_rows<W>(
-        dev, walk.k, own.size, [&](int j) { return walk.k.row(b, g, at(j)); },
-        [&](int j) { return walk.padded(b, at(j)) ? A(0) : walk.gate(b, h, at(j)); }, kStride, shared.k);
-    load_rows<W>(
-        dev, walk.v, own.size, [&](int j) { return walk.v.row(b, h, at(j)); },
-        [&](int j) { return A(walk.padded(b, at(j)) ? 0 : 1); }, kStride, shared.v);
+    shared.columns.derive(dev, p.walk, b, h, own);
+    Base::load_keys(own, shared.k, kStride, shared.v);
     sums.clear();
     LION_UNROLL
     for (int half = 0; half < 2; ++half) {
       seen_past[half] = seen_future[half] = inner_past[half] = inner_future[half] = 0;
     }
-    if (p.global) {
-      arrive();
-      look(
-          p.past, walk.sequences.first_slot(tiles.sequence_number, p.past.size), [](int) { return A(1); }, seen_past);
-      return;
-    }
-    load_queries(own);
-    arrive();
-    add_pairs(
-        [&](int i, int j) {
-          if (!Dir::future && j > i) return A(0);
-          if (!Dir::past && j < i) return A(0);
-          return shared.columns.template pair<Dev>(i, j);
-        },
-        [](int i, int j) { return i - j; });
-    if constexpr (Dir::past) side<true>();
-    if constexpr (Dir::future) side<false>();
+    Base::see();
   }
 
-  /// The tiles of queries on one side, and the state at the chunk's edge there: after the keys (which are past to them)
-  /// or before.
-  template <bool past>
-  LION_DEVICE void side() {
-    const auto across = [](double log) { return decays ? Dev::exp(static_cast<A>(log)) : A(1); };
-    const ChunkStates<T>& states = past ? p.past : p.future;
-    tiles.template side<!past>(
-        past ? p.open_right : p.open_left,
-        [&](Index t, double between) {
-          const Stretch queries = tiles.stretch(t);
-          dev.barrier();  // the tile before has been used
-          shared.rows.derive(dev, p.walk, b, h, queries);
-          load_queries(queries);
-          arrive();
-          const A factor = across(between);
-          const int apart = static_cast<int>(queries.first - own.first);  // within a chunk of pairs
-          add_pairs(
-              [&](int i, int j) {
-                if constexpr (!decays) return A(1);
-                return factor * (past ? shared.rows.from_left(i) * shared.columns.to_right(j)
-                                      : shared.rows.from_right(i) * shared.columns.to_left(j));
-              },
-              [&](int i, int j) { return apart + i - j; });
-          return shared.rows.total();
-        },
-        [&](double between) {
-          if (!states.data) return;
-          const A factor = across(between);
-          look(
-              states, tiles.chunk_slot(p.walk.sequences, states.size),
-              [&](int j) { return factor * (past ? shared.columns.to_right(j) : shared.columns.to_left(j)); },
-              past ? seen_past : seen_future);
-        });
-  }
-
-  LION_DEVICE void load_queries(Stretch queries) {
-    const Walk<T, M>& walk = p.walk;
+  LION_DEVICE void load(Stretch queries) {
     const Upstream<T>& upstream = p.upstream;
-    const auto at = [&](int i) { return walk.token(queries.first + i); };
-    const auto all = [](int) { return A(1); };
-    load_rows<W>(
-        dev, walk.q, queries.size, [&](int i) { return walk.q.row(b, g, at(i)); }, all, kStride, shared.q);
-    load_rows<W>(
-        dev, upstream.dy, queries.size, [&](int i) { return upstream.dy.row(b, h, at(i)); }, all, kRowStride,
-        shared.dy);
+    Base::load_whole(
+        p.walk.q, queries, [&](Index t) { return p.walk.q.row(b, g, t); }, kStride, shared.q);
+    Base::load_whole(
+        upstream.dy, queries, [&](Index t) { return upstream.dy.row(b, h, t); }, kRowStride, shared.dy);
+    const auto at = [&](int i) { return p.walk.token(queries.first + i); };
     for (int i = dev.thread(); i < kRows; i += dev.threads()) {
       const bool inside = i < queries.size;
       shared.weight[i] = inside ? upstream.in_units(b, h, at(i)) : A(0);
       shared.slope[i] = inside ? upstream.slope(b, h, at(i)) : A(0);
     }
   }
-
-  LION_DEVICE void arrive() {
-    dev.template wait<0>();
-    dev.barrier();
-  }
-
-  LION_DEVICE Operand<T, false> own_rows(const T* tile) const { return plain(tile + strip * kStride, kStride); }
 
   /// dk_j += Σ_i P_ij q_i or dv_j += Σ_i A_ij w_i dy_i over the tile in shared memory; distance(i, j) is that of the
   /// walk, past pairs positive.
@@ -251,8 +168,8 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
 
   /// dk_j += s weight_j S v'_j or dv_j += s weight_j Sᵀ k_j, with S brought into the upstream rows' place, some of its
   /// rows at a time.
-  template <class Weight>
-  LION_DEVICE void look(const ChunkStates<T>& states, Index slot, Weight&& weight, A (&seen)[2]) {
+  template <class Weight, bool past>
+  LION_DEVICE void look(const ChunkStates<T>& states, Index slot, Weight&& weight, std::bool_constant<past>) {
     const Index number = states.number(b, h, slot);
     const A scale = p.walk.scale * states.scale(number);
     const A weights[2] = {scale * weight(row), scale * weight(row + 8)};
@@ -272,24 +189,8 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block {
       product.clear();
       add_product<W>(dev, product, own_rows(shared.v), transposed(state, kRowStride));
       if constexpr (N::divides) detail::add_outer(dev, product, A(1), A(1), transposed(state, kRowStride), W);
-      LION_UNROLL
-      for (int j = 0; j < kAtOnce / 8; ++j) {
-        LION_UNROLL
-        for (int part = 0; part < 4; ++part) {
-          const A value = weights[part / 2] * product.values[j][part];
-          sums.values[first / 8 + j][part] += value;
-          if constexpr (decays) {
-            const int column = first + Sums::column(dev.lane(), j, part);
-            seen[part / 2] += value * Dev::widen(shared.k[(row + part / 2 * 8) * kStride + column]);
-          }
-        }
-      }
+      Base::add_looked(sums, product, weights, first, shared.k, past ? seen_past : seen_future);
     }
-  }
-
-  LION_DEVICE A over_quad(A value) const {
-    value += dev.shuffle_xor(value, 1);
-    return value + dev.shuffle_xor(value, 2);
   }
 
   LION_DEVICE void give(bool more, bool last) {
