@@ -22,28 +22,30 @@ inline constexpr Index kStripDepth = 384, kStrips = 2;
 /// to [depth, strip] = wᵀ of w [strip, depth], whose rows are `stride` apart.
 template <class A>
 void turn(const A* w, Index stride, Index depth, A* to) {
-  typedef A Four __attribute__((vector_size(4 * sizeof(A))));
-  const auto at = [](const A* x) {  // of any alignment
-    Four four;
-    std::memcpy(&four, x, sizeof(four));
-    return four;
-  };
   constexpr Index width = kStripWidth<A>;
-  const Index whole = 4 * sizeof(A) <= kVectorBytes ? depth / 4 * 4 : 0;
-  for (Index p = 0; p < whole; p += 4) {
-    for (Index j = 0; j < width; j += 4) {
-      const A* from = w + j * stride + p;
-      const Four a = at(from), b = at(from + stride), c = at(from + 2 * stride), d = at(from + 3 * stride);
-      const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_later = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_later = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      const Four rows[] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
-                           __builtin_shufflevector(ab_later, cd_later, 0, 1, 4, 5),
-                           __builtin_shufflevector(ab_later, cd_later, 2, 3, 6, 7)};
-      for (Index row = 0; row < 4; ++row) std::memcpy(to + (p + row) * width + j, &rows[row], sizeof(Four));
+  Index done = 0;
+  if constexpr (4 * sizeof(A) <= kVectorBytes) {  // by squares of four
+    typedef A Four __attribute__((vector_size(4 * sizeof(A))));
+    const auto at = [](const A* x) {  // of any alignment
+      Four four;
+      std::memcpy(&four, x, sizeof(four));
+      return four;
+    };
+    for (; done + 4 <= depth; done += 4) {
+      for (Index j = 0; j < width; j += 4) {
+        const A* from = w + j * stride + done;
+        const Four a = at(from), b = at(from + stride), c = at(from + 2 * stride), d = at(from + 3 * stride);
+        const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_later = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        const Four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_later = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        const Four rows[] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                             __builtin_shufflevector(ab_later, cd_later, 0, 1, 4, 5),
+                             __builtin_shufflevector(ab_later, cd_later, 2, 3, 6, 7)};
+        for (Index row = 0; row < 4; ++row) std::memcpy(to + (done + row) * width + j, &rows[row], sizeof(Four));
+      }
     }
   }
-  for (Index p = whole; p < depth; ++p) {
-    for (Index j = 0; j < width; ++j) to[p * width + j] = w[j * stride + p];
+  for (; done < depth; ++done) {
+    for (Index j = 0; j < width; ++j) to[done * width + j] = w[j * stride + done];
   }
 }
 
