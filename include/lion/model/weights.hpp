@@ -24,8 +24,17 @@ class Weights {
 
   Index parameter_count() const {
     Index count = 0;
-    for (const nn::Parameter<S>* p : parameters()) count += p->size();
+    for (const nn::Parameter<S>* p : parameters()) count += nn::Parameter<S>::count_of(p->shape);
     return count;
+  }
+
+  /// From now on the linear layers keep their weights as `type` alone (nn::Parameter::pack), and the model infers but
+  /// neither trains nor is saved. bfloat16 and int8 also multiply as such where the CPU can and the compiler is told of
+  /// it: AMX, or AVX512_BF16 for bfloat16. Sums, activations and all else stay float32.
+  void pack(cpu::WeightType type)
+    requires std::same_as<S, float>
+  {
+    model().for_each_parameter([type](nn::Parameter<S>& p) { p.pack(type); });
   }
 
   /// Every gradient becomes 0; makes them if there are none.

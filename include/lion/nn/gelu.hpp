@@ -63,6 +63,12 @@ void gelu(const S* x, S* y, S* derivative, Index n) {
   }
 }
 
+/// The same in place, as what follows a product.
+template <Real S>
+void gelu_in_place(S* x, Index n) {
+  gelu<S>(x, x, nullptr, n);
+}
+
 /// The same for the rows of x, y and, if present, derivative, all [N,C].
 template <Real S>
 void gelu(const View<const S, 2>& x, const View<S, 2>& y, const View<S, 2>& derivative, const Executor& executor) {

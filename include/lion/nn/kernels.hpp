@@ -8,7 +8,7 @@
 #define LION_PRODUCTS(PREFIX, S)                                                                                       \
   PREFIX template void lion::nn::linear_product<S>(const lion::View<const S, 2>&, lion::nn::Layers<const S>,           \
                                                    lion::nn::Layers<const S>, const lion::View<const S, 2>&,           \
-                                                   const lion::View<S, 2>&, const lion::Executor&);                    \
+                                                   const lion::View<S, 2>&, lion::nn::Then<S>, const lion::Executor&); \
   PREFIX template void lion::nn::linear_product_input_gradient<S>(                                                     \
       const lion::View<const S, 2>&, lion::nn::Layers<const S>, const lion::View<S, 2>&, bool, const lion::Executor&); \
   PREFIX template void lion::nn::linear_product_weight_gradient<S>(const lion::View<const S, 2>&,                      \

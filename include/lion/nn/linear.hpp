@@ -1,10 +1,19 @@
 #pragma once
 /// y = x Wᵀ + b.
 
+#include <array>
+
 #include "lion/nn/initialise.hpp"
 #include "lion/nn/product.hpp"
 
 namespace lion::nn {
+
+template <Real S>
+class Linear;
+
+template <Real S, std::size_t P>
+void forward_layers(const View<const S, 2>& x, const std::array<const Linear<S>*, P>& layers,
+                    const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor);
 
 /// Tokens x [N,I] to y [N,O], with `weight` [O,I] and, unless made without one, `bias` [O]. Rows of x and y may lie
 /// apart.
@@ -18,7 +27,9 @@ class Linear {
             name + ".weight", weight_shape.empty() ? std::vector<Index>{out, in} : std::move(weight_shape), true)),
         bias(Parameter<S>::without_grad(name + ".bias", {out}, false)),
         in_(in),
-        out_(out) {}
+        out_(out) {
+    weight.matrix = true;
+  }
 
   /// The same without a bias.
   static Linear without_bias(const std::string& name, Index in, Index out) {
@@ -36,12 +47,12 @@ class Linear {
     bias.value.fill(S(0));
   }
 
-  /// y = x Wᵀ + b (+ residual, which may be y itself).
+  /// y = x Wᵀ + b (+ residual, which may be y itself), or `then` of it.
   void forward(const View<const S, 2>& x, const View<S, 2>& y, const Executor& executor,
-               const View<const S, 2>& residual = {}) const {
+               const View<const S, 2>& residual = {}, Then<S> then = nullptr) const {
     require_shape<2>("linear", "x", x.shape(), {y.extent(0), in_});
     require_shape<2>("linear", "y", y.shape(), {x.extent(0), out_});
-    linear_product(x, weight.value.data(), bias.value.data(), residual, y, executor);
+    forward_layers<S, 1>(x, {this}, residual, y, then, executor);
   }
 
   /// dx = dy W, or dx += dy W if `add`.
@@ -67,5 +78,22 @@ class Linear {
  private:
   Index in_ = 0, out_ = 0;
 };
+
+/// Layers side by side (product.hpp), all of them packed or none.
+template <Real S, std::size_t P>
+void forward_layers(const View<const S, 2>& x, const std::array<const Linear<S>*, P>& layers,
+                    const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor) {
+  std::array<const S*, P> weights, biases;
+  std::array<const cpu::PackedMatrix*, P> packed;
+  for (std::size_t p = 0; p < P; ++p) {
+    weights[p] = layers[p]->weight.value.data();
+    biases[p] = layers[p]->bias.value.data();
+    packed[p] = &layers[p]->weight.packed;
+  }
+  if constexpr (std::same_as<S, float>) {
+    if (!packed[0]->empty()) return packed_product<S>(x, packed, biases, residual, y, then, executor);
+  }
+  linear_product<S>(x, weights, biases, residual, y, then, executor);
+}
 
 }  // namespace lion::nn

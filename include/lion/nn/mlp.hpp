@@ -38,8 +38,7 @@ class Mlp {
       const auto rows = [&](const auto& v) {
         return std::remove_cvref_t<decltype(v)>(v.at(t), {n, v.extent(1)}, v.strides());
       };
-      fc1.forward(rows(x), h, executor);
-      gelu<S>(h, h, {}, executor);
+      fc1.forward(rows(x), h, executor, {}, gelu_in_place<S>);
       fc2.forward(h, rows(y), executor, rows(residual));
     }
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lion/core/tensor.hpp"
+#include "lion/cpu/packed_matrix.hpp"
 
 namespace lion::nn {
 
@@ -29,12 +30,27 @@ struct Parameter {
     return p;
   }
 
-  /// A zero gradient, if there is none yet.
+  /// A zero gradient, if there is none yet. Throws ArgumentError if the weight is packed.
   void make_grad() {
+    if (!packed.empty())
+      throw ArgumentError(name + " is packed, expected it not to be: packed weights are for inference");
     if (grad.size() != value.size()) grad = Tensor<S, 1>(value.shape());
   }
 
   Index size() const { return value.size(); }
+
+  /// Keeps the weight as `type`, in the order in which products read it, and `value` and `grad` no more: if it is the
+  /// matrix of a linear layer with at least 64 inputs and outputs. Others cost little, and decays need every bit.
+  void pack(cpu::WeightType type)
+    requires std::same_as<S, float>
+  {
+    if (!matrix || !packed.empty()) return;
+    const Index out = shape.front(), in = out > 0 ? size() / out : 0;
+    if (out < 64 || in < 64) return;
+    packed = cpu::PackedMatrix(value.data(), out, in, type);
+    value = {};
+    grad = {};
+  }
 
   static Index count_of(const std::vector<Index>& shape) {
     Index n = 1;
@@ -44,9 +60,11 @@ struct Parameter {
 
   std::string name;          ///< as in the state dict: "blocks.0.attn.qkv.weight"
   std::vector<Index> shape;  ///< as in the state dict
-  Tensor<S, 1> value;        ///< [product of shape]
+  Tensor<S, 1> value;        ///< [product of shape], or empty (`pack`)
   Tensor<S, 1> grad;         ///< [product of shape], or empty (`make_grad`); backward adds to it
   bool decay = true;         ///< whether weight decay applies: not to biases, norms, tokens, positions
+  bool matrix = false;       ///< whether a linear layer multiplies by it, and nothing else
+  cpu::PackedMatrix packed;  ///< after `pack`, in place of value and grad
 };
 
 }  // namespace lion::nn

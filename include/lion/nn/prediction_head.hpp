@@ -32,8 +32,7 @@ class PredictionHead {
     for (Index r = 0; r < rows; r += step) {
       const Index n = (std::min)(step, rows - r);
       const View<S, 2> t(scratch, {n, dense.out()});
-      dense.forward(View<const S, 2>(h.at(r), {n, dense.in()}, h.strides()), t, executor);
-      gelu<S>(t, t, {}, executor);
+      dense.forward(View<const S, 2>(h.at(r), {n, dense.in()}, h.strides()), t, executor, {}, gelu_in_place<S>);
       norm.forward(t, t, executor);
       decode(t, word, View<S, 2>(logits.at(r), {n, bias.size()}, logits.strides()), executor);
     }
@@ -94,7 +93,8 @@ class PredictionHead {
  private:
   void decode(const View<const S, 2>& t, const Parameter<S>& word, const View<S, 2>& logits,
               const Executor& executor) const {
-    linear_product<S>(t, word.value.data(), bias.value.data(), {}, logits, executor);
+    const S *const w = word.value.data(), *const b = bias.value.data();
+    linear_product<S>(t, Layers<const S>(&w, 1), Layers<const S>(&b, 1), {}, logits, nullptr, executor);
   }
 };
 

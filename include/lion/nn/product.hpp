@@ -6,8 +6,7 @@
 
 #include "lion/core/executor.hpp"
 #include "lion/core/view.hpp"
-#include "lion/cpu/linear_product.hpp"
-#include "lion/cpu/product.hpp"
+#include "lion/cpu/packed_product.hpp"
 
 namespace lion::nn {
 
@@ -75,6 +74,13 @@ void start_rows(const View<const S, 2>& residual, const S* bias, Index row, Inde
   }
 }
 
+/// then(row) of every row.
+template <Real S>
+void finish_rows(void (*then)(S*, Index), cpu::Matrix<S>& out) {
+  if (!then) return;
+  for (Index r = 0; r < out.rows(); ++r) then(&out(r, 0), out.cols());
+}
+
 }  // namespace detail
 
 /// Layers side by side: w[p] [O,I] of each, whose outputs are columns p·O … (p+1)·O of one matrix. All are done in one
@@ -82,11 +88,15 @@ void start_rows(const View<const S, 2>& residual, const S* bias, Index row, Inde
 template <class T>
 using Layers = std::span<T* const>;
 
-/// y = x·wᵀ + bias + residual: x [N,I], w P of [O,I], bias P of [O] or of nullptr, residual [N,P·O] or absent (it
-/// may be y), y [N,P·O].
+/// What becomes of every finished part of a row [n]: an activation.
+template <Real S>
+using Then = void (*)(S* row, Index n);
+
+/// y = then(x·wᵀ + bias + residual): x [N,I], w P of [O,I], bias P of [O] or of nullptr, residual [N,P·O] or absent (it
+/// may be y), y [N,P·O]; `then` may be nullptr.
 template <Real S>
 void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S> bias,
-                    const View<const S, 2>& residual, const View<S, 2>& y, const Executor& executor) {
+                    const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor) {
   const Index in = x.extent(1), out = y.extent(1) / static_cast<Index>(w.size());
   detail::for_each_layer_tile(y.extent(0), w.size(), out, kLinearRows, kLinearColumns, executor,
                               [&](std::size_t p, Index i, Index n, Index j, Index m) {
@@ -95,14 +105,30 @@ void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S
                                 detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
                                 cpu::add_linear_product<S>(tile, detail::map(x, i, n, 0, in),
                                                            cpu::matrix(w[p] + j * in, m, in));
+                                detail::finish_rows(then, tile);
                               });
 }
 
-/// The same for one layer; bias may be nullptr.
-template <Real S>
-void linear_product(const View<const S, 2>& x, const S* w, const S* bias, const View<const S, 2>& residual,
-                    const View<S, 2>& y, const Executor& executor) {
-  linear_product<S>(x, Layers<const S>(&w, 1), Layers<const S>(&bias, 1), residual, y, executor);
+/// The same with packed weights, P of [O,I]. Outputs come first, so that one task after another reads the same weights.
+template <std::same_as<float> S>
+void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w, Layers<const S> bias,
+                    const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor) {
+  if (y.extent(0) == 0) return;
+  const cpu::WeightType type = w.front()->type();
+  const Index in = x.extent(1), out = w.front()->out(), tokens = y.extent(0);
+  const auto even = [](Index n, Index most, Index unit) {  // parts of one size, so that none is a short one
+    const Index parts = detail::blocks(n, most);
+    return detail::blocks(detail::blocks(n, parts), unit) * unit;
+  };
+  const Index rows = even(tokens, cpu::packed_rows(type), 16), columns = even(out, cpu::packed_columns(type), 64);
+  detail::for_each_layer_tile(out, w.size(), tokens, columns, rows, executor,
+                              [&](std::size_t p, Index j, Index m, Index i, Index n) {
+                                const Index column = static_cast<Index>(p) * out + j;
+                                auto tile = detail::map(y, i, n, column, m);
+                                detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
+                                cpu::add_packed_product(tile, detail::map(x, i, n, 0, in), *w[p], j);
+                                detail::finish_rows(then, tile);
+                              });
 }
 
 /// dx = dy·w, or dx += dy·w: dy [N,P·O], w P of [O,I], dx [N,I].

@@ -23,9 +23,7 @@ class QueryKeyValue {
   }
 
   void forward(const View<const S, 2>& x, const View<S, 2>& y, const Executor& executor) const {
-    const auto weights = each<const S>(*this, [](auto& part) { return part.weight.value.data(); });
-    const auto biases = each<const S>(*this, [](auto& part) { return part.bias.value.data(); });
-    linear_product<S>(x, weights, biases, {}, y, executor);
+    forward_layers<S, 3>(x, {&parts[0], &parts[1], &parts[2]}, {}, y, nullptr, executor);
   }
 
   /// dx = the gradient of x.

@@ -1,0 +1,117 @@
+#pragma once
+/// The weights of a linear layer in the order in which its product reads them, in float32, bfloat16 or int8.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "lion/core/tensor.hpp"
+#include "lion/cpu/vector.hpp"
+
+namespace lion::cpu {
+
+/// int8: each output has a scale of its own, the largest of its weights over 127.
+enum class WeightType { float32, bfloat16, int8 };
+
+/// Outputs of a strip of float32 weights, and of one in blocks.
+inline constexpr Index kFloatStrip = 2 * kWidth<float>, kBlockStrip = 32;
+
+/// Entries of a block along the depth, of E bytes each: 16 times what fills 32 bits, so that a row of a block is a
+/// vector of 16 such groups, and a half of a block what a tile register holds.
+template <class E>
+inline constexpr Index kBlockDepth = 64 / static_cast<Index>(sizeof(E));
+
+/// Of w [O,I]. float32: strips [I, kFloatStrip] one after another. Others: strips of blocks along the depth, each
+/// [2 halves][16 groups][16 outputs][entries of a group]: what tile registers and dot products of the CPU take. What is
+/// beyond O and I is zero.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  /// w [out,in], dense.
+  PackedMatrix(const float* w, Index out, Index in, WeightType type) : type_(type), out_(out), in_(in) {
+    if (type == WeightType::float32) {
+      pack_strips(w);
+    } else if (type == WeightType::bfloat16) {
+      pack_blocks<std::uint16_t>(
+          w, [](float value, Index) { return Eigen::numext::bit_cast<std::uint16_t>(static_cast<bfloat16>(value)); });
+    } else {
+      scales_ = Tensor<float, 1>({strips(kBlockStrip) * kBlockStrip});
+      for (Index o = 0; o < out; ++o) {
+        float largest = 0;
+        for (Index i = 0; i < in; ++i) largest = (std::max)(largest, std::abs(w[o * in + i]));
+        scales_(o) = largest / 127;
+      }
+      pack_blocks<std::int8_t>(w, [&](float value, Index o) {
+        return static_cast<std::int8_t>(scales_(o) > 0 ? std::lrint(value / scales_(o)) : 0);
+      });
+    }
+  }
+
+  bool empty() const { return out_ == 0; }
+  WeightType type() const { return type_; }
+  Index out() const { return out_; }
+  Index in() const { return in_; }
+  std::size_t bytes() const { return bytes_ + sizeof(float) * static_cast<std::size_t>(scales_.size()); }
+
+  /// float32: the strip that begins at an output, [I, kFloatStrip].
+  const float* strip(Index output) const { return reinterpret_cast<const float*>(data_.get()) + output * in_; }
+
+  /// Others: its blocks.
+  template <class E>
+  const E* blocks(Index output) const {
+    return reinterpret_cast<const E*>(data_.get()) + output / kBlockStrip * strip_size<E>();
+  }
+  template <class E>
+  static constexpr Index block_size() {
+    return kBlockStrip * kBlockDepth<E>;
+  }
+  /// Entries from one strip to the next.
+  template <class E>
+  Index strip_size() const {
+    return (in_ + kBlockDepth<E> - 1) / kBlockDepth<E> * block_size<E>();
+  }
+  /// int8: of every output, and beyond them 0 up to a whole strip.
+  const float* scales() const { return scales_.data(); }
+
+ private:
+  Index strips(Index width) const { return (out_ + width - 1) / width; }
+
+  std::byte* allocate(std::size_t bytes) {
+    bytes_ = bytes;
+    data_ = lion::detail::aligned_bytes(bytes);
+    std::fill_n(data_.get(), bytes, std::byte(0));
+    return data_.get();
+  }
+
+  void pack_strips(const float* w) {
+    auto* to = reinterpret_cast<float*>(
+        allocate(sizeof(float) * static_cast<std::size_t>(strips(kFloatStrip) * kFloatStrip * in_)));
+    for (Index o = 0; o < out_; ++o) {
+      float* column = to + o / kFloatStrip * kFloatStrip * in_ + o % kFloatStrip;
+      for (Index i = 0; i < in_; ++i) column[i * kFloatStrip] = w[o * in_ + i];
+    }
+  }
+
+  template <class E, class F>
+  void pack_blocks(const float* w, F&& entry) {
+    constexpr Index depth = kBlockDepth<E>, group = depth / 16, lanes = kBlockStrip / 2;
+    auto* to =
+        reinterpret_cast<E*>(allocate(sizeof(E) * static_cast<std::size_t>(strips(kBlockStrip) * strip_size<E>())));
+    for (Index o = 0; o < out_; ++o) {
+      E* column =
+          to + o / kBlockStrip * strip_size<E>() + o % kBlockStrip / lanes * (lanes * depth) + o % lanes * group;
+      for (Index i = 0; i < in_; ++i) {
+        column[i / depth * block_size<E>() + i % depth / group * (lanes * group) + i % group] =
+            entry(w[o * in_ + i], o);
+      }
+    }
+  }
+
+  WeightType type_ = WeightType::float32;
+  Index out_ = 0, in_ = 0;
+  std::size_t bytes_ = 0;
+  lion::detail::AlignedBytes data_;
+  Tensor<float, 1> scales_;
+};
+
+}  // namespace lion::cpu

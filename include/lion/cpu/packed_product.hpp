@@ -1,0 +1,137 @@
+#pragma once
+/// The product of a linear layer with packed weights.
+
+#include "lion/cpu/dot_block.hpp"
+#include "lion/cpu/linear_product.hpp"
+
+namespace lion::cpu {
+
+/// Rows and outputs that one task takes: few rows where they are converted, since these must stay in the second cache,
+/// and then as many outputs as make up for it.
+constexpr Index packed_rows(WeightType type) { return converts_rows(type) ? 96 : 512; }
+constexpr Index packed_columns(WeightType type) { return converts_rows(type) ? 512 : 64; }
+
+namespace detail {
+
+#ifdef LION_DOT_BLOCKS
+
+/// Bytes of a row that are converted at once.
+inline constexpr Index kConvertedBytes = 1536;
+
+/// to [n] += scale · column_scales · sums; bfloat16 has neither.
+inline void add_sums(const float* sums, float, const float*, Index n, float* to) { add_row(sums, n, 1.0f, to); }
+inline void add_sums(const std::int32_t* sums, float scale, const float* column_scales, Index n, float* to) {
+  for (Index j = 0; j < n; ++j) to[j] += scale * column_scales[j] * static_cast<float>(sums[j]);
+}
+
+/// By dot products: the rows are converted, some of the depth at a time, into tiles; every strip of weights meets all
+/// of them while it is in the first cache. `multiply(a0, a1, b, next, steps, sums)` as multiply_tiles.
+template <class Kind, class F>
+void add_dot_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output, F&& multiply) {
+  using Entry = typename Kind::Entry;
+  constexpr Index block = kBlockDepth<Entry>, most = packed_rows(WeightType::bfloat16);  // and of int8
+  constexpr Index tile = kTileRows * block, block_size = PackedMatrix::block_size<Entry>();
+  alignas(kAlignment) Entry rows[most * kConvertedBytes / sizeof(Entry)];
+  alignas(kAlignment) typename Kind::Sum sums[2 * kTileRows * kBlockStrip];
+  float scales[most];
+  const Index n = y.rows(), in = x.cols(), tiles = (n + kTileRows - 1) / kTileRows;
+  for (Index i = 0; i < n; ++i) scales[i] = Kind::scale(x.data() + i * x.outerStride(), in);
+  // The depth in equal parts, so that the last is not a short one.
+  const Index blocks = (in + block - 1) / block, at_most = kConvertedBytes / 64;
+  const Index parts = (blocks + at_most - 1) / at_most, part = parts ? (blocks + parts - 1) / parts : 0;
+  for (Index p = 0; p < blocks; p += part) {
+    const Index steps = (std::min)(part, blocks - p);
+    for (Index i = 0; i < tiles * kTileRows; ++i) {
+      Entry* to = rows + i / kTileRows * steps * tile + i % kTileRows * block;
+      for (Index s = 0; s < steps; ++s, to += tile) {
+        if (i < n) {
+          const Index from = (p + s) * block;
+          Kind::convert(x.data() + i * x.outerStride() + from, (std::min)(block, in - from), scales[i], to);
+        } else {
+          std::fill_n(to, block, Entry(0));
+        }
+      }
+    }
+    for (Index j = 0; j < y.cols(); j += kBlockStrip) {
+      const Entry* b = w.blocks<Entry>(output + j) + p * block_size;
+      const Entry* next = j + kBlockStrip < y.cols() ? b + w.strip_size<Entry>() : b;
+      const Index columns = (std::min)(kBlockStrip, y.cols() - j);
+      for (Index t = 0; t < tiles; t += 2) {
+        const Entry* a = rows + t * steps * tile;
+        multiply(a, t + 1 < tiles ? a + steps * tile : nullptr, b, t == 0 ? next : b, steps, sums);
+        const Index end = (std::min)(n, (t + 2) * kTileRows);
+        for (Index i = t * kTileRows; i < end; ++i) {
+          add_sums(sums + (i - t * kTileRows) * kBlockStrip, scales[i], w.scales() ? w.scales() + output + j : nullptr,
+                   columns, &y(i, j));
+        }
+      }
+    }
+  }
+}
+
+#endif
+
+/// The strip of float weights that begins at an output, entries p … p + depth, in `memory`: [depth, kFloatStrip].
+inline void unpack(const PackedMatrix& w, Index output, Index p, Index depth, float* memory) {
+  constexpr Index width = kFloatStrip, lanes = kBlockStrip / 2;
+  const auto each = [&](auto entry, auto&& value) {
+    using E = decltype(entry);
+    constexpr Index block = kBlockDepth<E>, group = block / 16;
+    const E* blocks = w.blocks<E>(output);
+    const Index first = output % kBlockStrip;
+    for (Index i = p; i < p + depth; ++i) {
+      const E* row =
+          blocks + i / block * PackedMatrix::block_size<E>() + i % block / group * (lanes * group) + i % group;
+      for (Index j = 0; j < width; ++j) {
+        const Index column = first + j;
+        memory[(i - p) * width + j] = value(row[column / lanes * (lanes * block) + column % lanes * group], output + j);
+      }
+    }
+  };
+  if (w.type() == WeightType::bfloat16) {
+    each(std::uint16_t(), [](std::uint16_t bits, Index) {
+      return Eigen::numext::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+    });
+  } else {
+    each(std::int8_t(), [&](std::int8_t value, Index o) { return static_cast<float>(value) * w.scales()[o]; });
+  }
+}
+
+/// By float weights, packed as such or unpacked a few strips at a time.
+inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output) {
+  add_strip_product<float>(y, x, [&](Index j, Index p, Index depth, float* memory) -> const float* {
+    if (w.type() == WeightType::float32) return w.strip(output + j) + p * kFloatStrip;
+    unpack(w, output + j, p, depth, memory);
+    return memory;
+  });
+}
+
+}  // namespace detail
+
+/// y [n,m] += x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most packed_rows. Rows are
+/// rounded to bfloat16 or to int8 where the CPU multiplies these; else only the weights are.
+inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const PackedMatrix& w, Index output) {
+#ifdef LION_DOT_BLOCKS
+#ifdef LION_TILE_REGISTERS
+  if (w.type() != WeightType::float32 && tile_registers()) {
+    const TileScope scope;
+    if (w.type() == WeightType::int8) {
+      return detail::add_dot_product<Int8Dots>(y, x, w, output, multiply_tiles<Int8Dots>);
+    }
+    return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, multiply_tiles<Bfloat16Dots>);
+  }
+#endif
+  if (w.type() == WeightType::bfloat16) {
+    return detail::add_dot_product<Bfloat16Dots>(
+        y, x, w, output,
+        [](const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, const std::uint16_t*, Index steps,
+           float* sums) {
+          multiply_block(a0, b, steps, sums);
+          if (a1) multiply_block(a1, b, steps, sums + kTileRows * kBlockStrip);
+        });
+  }
+#endif
+  detail::add_unpacked_product(y, x, w, output);
+}
+
+}  // namespace lion::cpu

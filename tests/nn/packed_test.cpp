@@ -1,0 +1,177 @@
+#include <cmath>
+
+#include "differences.hpp"
+#include "lion/io/model.hpp"
+#include "lion/model/vision.hpp"
+#include "lion/nn/gelu.hpp"
+#include "lion/nn/query_key_value.hpp"
+#include "support/require_error.hpp"
+
+using namespace lion;
+using namespace nn_test;
+using cpu::WeightType;
+
+namespace {
+
+constexpr WeightType kTypes[] = {WeightType::float32, WeightType::bfloat16, WeightType::int8};
+
+/// x [n] as products see it: rounded to bfloat16, or to its largest entry over 127.
+void round(WeightType type, float* x, Index n) {
+  float largest = 0;
+  for (Index i = 0; i < n; ++i) largest = (std::max)(largest, std::abs(x[i]));
+  for (Index i = 0; i < n; ++i) {
+    if (type == WeightType::bfloat16) x[i] = static_cast<float>(static_cast<bfloat16>(x[i]));
+    if (type == WeightType::int8 && largest > 0) x[i] = std::round(x[i] * 127 / largest) * largest / 127;
+  }
+}
+
+bool rounds_rows(WeightType type) {
+  return cpu::converts_rows(type) && (type == WeightType::bfloat16 || cpu::tile_registers());
+}
+
+}  // namespace
+
+TEST_CASE("packed weights: the product of what is rounded, at sizes around blocks, strips and tasks") {
+  for (const WeightType type : kTypes) {
+    for (const auto& [n, in, out] : {Shape<3>{1, 64, 64},
+                                     {3, 129, 65},
+                                     {16, 70, 257},
+                                     {97, 200, 96},
+                                     {17, 1700, 64},
+                                     {110, 65, 600},
+                                     {530, 64, 70}}) {
+      INFO("type " << static_cast<int>(type) << ", " << n << " rows, " << in << " to " << out);
+      nn::Linear<float> layer("l", in, out);
+      fill(layer, 1, 1);
+      auto weight = layer.weight.value.clone();
+      for (Index o = 0; o < out; ++o) round(type, weight.data() + o * in, in);
+      layer.weight.pack(type);
+      REQUIRE(layer.weight.value.size() == 0);
+      // Rows apart, and NaN where nothing may be read or written.
+      auto wide = tensor<float, 2>({n, in + 9}, 3);
+      for (Index t = 0; t < n; ++t) std::fill_n(wide.view().at(t, in), 9, std::nanf(""));
+      const View<const float, 2> x(wide.data(), {n, in}, {in + 9, 1});
+      Tensor<float, 2> all({n, out + 5}), plain({n, out});
+      all.fill(std::nanf(""));
+      const View<float, 2> y(all.data(), {n, out}, {out + 5, 1});
+      const auto residual = tensor<float, 2>({n, out}, 4);
+      for (Index t = 0; t < n; ++t) std::copy_n(residual.view().at(t), out, y.at(t));
+      layer.forward(x, plain, {}, {}, [](float* row, Index width) {
+        for (Index i = 0; i < width; ++i) row[i] *= 2;
+      });
+      layer.forward(x, y, {}, y);
+      for (Index t = 0; t < n; ++t) {
+        std::vector<float> row(x.at(t), x.at(t) + in);
+        if (rounds_rows(type)) round(type, row.data(), in);
+        for (Index o = 0; o < out; ++o) {
+          double expected = layer.bias.value(o), size = 1;
+          for (Index i = 0; i < in; ++i) {
+            const double term = static_cast<double>(row[static_cast<std::size_t>(i)]) * weight(o * in + i);
+            expected += term;
+            size += std::abs(term);
+          }
+          REQUIRE(std::abs(y(t, o) - (expected + residual(t, o))) < 1e-6 * size);
+          REQUIRE(std::abs(plain(t, o) - 2 * expected) < 2e-6 * size);
+        }
+        for (Index o = 0; o < 5; ++o) REQUIRE(std::isnan(all(t, out + o)));
+      }
+    }
+  }
+}
+
+TEST_CASE("packed weights: layers side by side, the same bits for any number of threads") {
+  for (const WeightType type : kTypes) {
+    nn::QueryKeyValue<float> layer("l", 96);
+    fill(layer, 1, 1);
+    const auto x = tensor<float, 2>({250, 96}, 2);
+    Tensor<float, 2> plain({250, 288}), y({250, 288}), again({250, 288});
+    layer.forward(x, plain, {});
+    layer.for_each_parameter([&](nn::Parameter<float>& p) { p.pack(type); });
+    layer.forward(x, y, {});
+    const float tolerance = type == WeightType::float32 ? 1e-5f : type == WeightType::bfloat16 ? 0.05f : 0.15f;
+    for (Index i = 0; i < y.size(); ++i) REQUIRE(std::abs(y.data()[i] - plain.data()[i]) < tolerance);
+    for (const Index threads : {2, 3}) {
+      ThreadPool pool(threads);
+      layer.forward(x, again, pool);
+      REQUIRE(std::equal(y.data(), y.data() + y.size(), again.data()));
+    }
+  }
+}
+
+TEST_CASE("rows of zeros and weights of zeros have no scale") {
+  nn::Linear<float> layer("l", 64, 64);
+  layer.weight.pack(WeightType::int8);
+  const auto x = tensor<float, 2>({2, 64}, 1);
+  Tensor<float, 2> zeros({2, 64}), y({2, 64});
+  for (const auto* rows : {&x, &std::as_const(zeros)}) {
+    y.fill(1);
+    layer.forward(*rows, y, {});
+    for (Index i = 0; i < y.size(); ++i) REQUIRE(y.data()[i] == 0);
+  }
+}
+
+#ifdef LION_TILE_REGISTERS
+TEST_CASE("tile registers and dot products agree") {
+  if (!cpu::tile_registers()) return;
+  const auto x = tensor<float, 2>({32, 96}, 1), w = tensor<float, 2>({32, 96}, 2);
+  const cpu::PackedMatrix packed(w.data(), 32, 96, WeightType::bfloat16);
+  alignas(64) std::uint16_t rows[32 * 96];
+  for (Index t = 0; t < 32; ++t) {
+    for (Index s = 0; s < 3; ++s) {
+      cpu::Bfloat16Dots::convert(&x(t, 32 * s), 32, 1, rows + (t / 16 * 3 + s) * 512 + t % 16 * 32);
+    }
+  }
+  alignas(64) float by_tiles[32 * 32], by_dots[32 * 32];
+  const auto* blocks = packed.blocks<std::uint16_t>(0);
+  const auto tiles = [&](const std::uint16_t* second) {
+    const cpu::TileScope scope;
+    std::fill_n(by_tiles, 32 * 32, std::nanf(""));
+    cpu::multiply_tiles<cpu::Bfloat16Dots>(rows, second, blocks, blocks, 3, by_tiles);
+  };
+  cpu::multiply_block(rows, blocks, 3, by_dots);
+  cpu::multiply_block(rows + 3 * 512, blocks, 3, by_dots + 16 * 32);
+  tiles(rows + 3 * 512);
+  for (Index i = 0; i < 32 * 32; ++i) REQUIRE(by_tiles[i] == Approx(by_dots[i]).epsilon(1e-5).margin(1e-5));
+  tiles(nullptr);
+  for (Index i = 0; i < 16 * 32; ++i) REQUIRE(by_tiles[i] == Approx(by_dots[i]).epsilon(1e-5).margin(1e-5));
+}
+#endif
+
+TEST_CASE("a packed model infers, and neither trains nor is saved") {
+  model::VisionConfig config;
+  config.image_size = 32, config.patch_size = 8, config.embed_dim = 128, config.num_heads = 2, config.depth = 2;
+  config.num_classes = 10, config.mask_type = "selective";
+  const auto images = tensor<float, 4>({3, 3, 32, 32}, 1);
+  model::Vision<float> plain(config);
+  const Index count = plain.parameter_count();
+  Tensor<float, 2> expected({3, 10}), logits({3, 10});
+  plain.forward(images.view(), expected.view());
+  float largest = 0;
+  for (Index i = 0; i < 30; ++i) largest = (std::max)(largest, std::abs(expected.data()[i]));
+  for (const WeightType type : kTypes) {
+    model::Vision<float> packed(config);
+    packed.pack(type);
+    REQUIRE(packed.parameter_count() == count);
+    packed.forward(images.view(), logits.view());
+    const float tolerance = type == WeightType::float32 ? 1e-5f : type == WeightType::bfloat16 ? 0.02f : 0.06f;
+    for (Index i = 0; i < 30; ++i) REQUIRE(std::abs(logits.data()[i] - expected.data()[i]) < tolerance * largest);
+    require_error<ArgumentError>(
+        [&] { packed.forward_train(images.view(), logits.view()); },
+        "patch_embed.proj.weight is packed, expected it not to be: packed weights are for inference");
+    require_error<ArgumentError>([&] { io::save_weights("packed.safetensors", packed); },
+                                 "patch_embed.proj.weight has 0 values, expected 24576: a packed model is neither "
+                                 "loaded nor saved");
+  }
+}
+
+TEST_CASE("small matrices, and what no linear layer multiplies by, stay as they are") {
+  nn::Linear<float> few("l", 64, 63), narrow("l", 63, 64);
+  few.weight.pack(WeightType::bfloat16);
+  narrow.weight.pack(WeightType::bfloat16);
+  nn::Parameter<float> table("t", {64, 64}, true);
+  table.pack(WeightType::bfloat16);
+  for (const auto* p : {&few.weight, &narrow.weight, &table}) {
+    REQUIRE(p->packed.empty());
+    REQUIRE(p->size() == nn::Parameter<float>::count_of(p->shape));
+  }
+}
