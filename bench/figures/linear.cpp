@@ -12,6 +12,7 @@ class LinearLayer final : public Subject {
       : layer_("linear", o.in, o.out), x_({o.length, o.in}), y_({o.length, o.out}) {
     const nn::PlacedRandom random(0, 0);
     layer_.initialise(random.stream(1));
+    pack(layer_.weight, o);
     for (Index i = 0; i < x_.size(); ++i) {
       x_.data()[i] = static_cast<float>(2 * random.uniform(static_cast<std::uint64_t>(i)) - 1);
     }

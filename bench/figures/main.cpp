@@ -2,10 +2,13 @@
 ///   run N        seconds of a pass, the mean of N
 ///   inputs FILE  writes what the subject computes from
 ///   output FILE  writes what it has computed
+///   check FILE   relative error of what it has computed, against such a file of another subject
 ///   about        peak resident bytes of this process, and of before there was a subject; operations, scratch
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -13,6 +16,7 @@
 
 #include "common/program.hpp"
 #include "figures/subject.hpp"
+#include "lion/io/safetensors.hpp"
 #include "peak.hpp"
 
 namespace lion::bench {
@@ -55,6 +59,20 @@ double seconds_of(Subject& subject, int passes, const Executor& executor) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / passes;
 }
 
+/// ‖y - expected‖ / ‖expected‖ of two files of outputs.
+double relative_error(const std::string& path, const std::string& expected_path) {
+  const auto file = io::SafetensorsFile::open(path), expected_file = io::SafetensorsFile::open(expected_path);
+  const auto y = file.read_tensor<float, 2>("y", {-1, -1});
+  const auto expected = expected_file.read_tensor<float, 2>("y", y.shape());
+  double error = 0, size = 0;
+  for (Index i = 0; i < y.size(); ++i) {
+    const double right = expected.data()[i], by = y.data()[i] - right;
+    error += by * by;
+    size += right * right;
+  }
+  return std::sqrt(error / size);
+}
+
 void answer(const std::string& name, const SubjectOptions& options, Index threads) {
   examples::check_threads(threads);
   const std::int64_t before = status("VmRSS");
@@ -73,13 +91,18 @@ void answer(const std::string& name, const SubjectOptions& options, Index thread
       subject->write_inputs(path);
     } else if (command == "output" && words >> path) {
       subject->write_output(path);
+    } else if (command == "check" && words >> path) {
+      const std::string own = path + ".checked";
+      subject->write_output(own);
+      reply["error"] = relative_error(own, path);
+      std::remove(own.c_str());
     } else if (command == "about") {
       reply = {{"peak_bytes", status("VmHWM")},
                {"before_bytes", before},
                {"operations", subject->operations()},
                {"scratch_bytes", subject->scratch(pool)}};
     } else {
-      throw ArgumentError("'" + line + "' is no command: run N, inputs FILE, output FILE, about");
+      throw ArgumentError("'" + line + "' is no command: run N, inputs FILE, output FILE, check FILE, about");
     }
     std::cout << reply << std::endl;
   }
@@ -92,7 +115,8 @@ int main(int argc, char** argv) {
   using namespace lion::bench;
   CLI::App app(
       "Measures one thing for bench/figures/run, which tells it by standard input what to do, one line each: run N, "
-      "inputs FILE, output FILE, about. Subjects: operator, vision, text, linear (a layer), peak (multiply-adds "
+      "inputs FILE, output FILE, check FILE, about. Subjects: operator, vision, text, linear (a layer), peak "
+      "(multiply-adds "
       "alone).",
       "figures_subject");
   std::string name;
@@ -105,6 +129,9 @@ int main(int argc, char** argv) {
   app.add_option("--kind", o.kind, "of vision: vision, hydra or vim")->capture_default_str();
   app.add_option("--size", o.size, "of models: base (text: large), or tiny to see that it runs")
       ->check(CLI::IsMember({"base", "tiny"}))
+      ->capture_default_str();
+  app.add_option("--weights", o.weights, "of models and linear: plain, or packed as float32, bfloat16 or int8")
+      ->check(CLI::IsMember({"plain", "float32", "bfloat16", "int8"}))
       ->capture_default_str();
   app.add_option("--batch", o.batch)->capture_default_str();
   app.add_option("--heads", o.heads)->capture_default_str();

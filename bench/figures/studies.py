@@ -1,9 +1,12 @@
 """What is measured. Each study is points (a length, a size), each with entries that are timed in turns."""
+import functools
 import json
 
 from workers import Entry, Unavailable
 
 MASKS = {'linear': 'LION-LIT', 'decay': 'LION-D', 'selective': 'LION-S'}
+# Of packed weights: how far the output may be from that of plain ones.
+TOLERANCE = {'float32': 1e-4, 'bfloat16': 0.1, 'int8': 0.3}
 
 
 def memory_left():
@@ -133,12 +136,17 @@ def models_point(bench, size, batch, threads):
     """The library's ViT and LION models beside PyTorch and ONNX Runtime on the same weights and images."""
     work = vision_work((size // 16) ** 2 + 1, batch) / threads
 
-    def own(mask, title):
+    def own(mask, title, weights='plain'):
+        name = f'lion {title}' + ('' if weights == 'plain' else f' packed {weights}')
+
         def make():
-            worker = bench.subject('vision', threads, image_size=size, batch=batch, mask=mask, size=vision_size(bench))
+            worker = bench.subject('vision', threads, image_size=size, batch=batch, mask=mask, size=vision_size(bench),
+                                   weights=weights)
+            if weights != 'plain':
+                return Entry(name, worker, against=bench.path(f'vision-{mask}-y'), tolerance=TOLERANCE[weights])
             worker.ask(f"inputs {bench.path(f'vision-{mask}')}")
-            return Entry(f'lion {title}', worker, writes=bench.path(f'vision-{mask}-y'))
-        return f'lion {title}', make, work
+            return Entry(name, worker, writes=bench.path(f'vision-{mask}-y'))
+        return name, make, work
 
     def other(name, mask, **options):
         def make():
@@ -149,7 +157,8 @@ def models_point(bench, size, batch, threads):
                         tolerance=0.1 if options.get('dtype') == 'bfloat16' else 1e-3)
         return name, make, work
 
-    makers = [own('softmax', 'ViT')] + [own(mask, title) for mask, title in MASKS.items()]
+    makers = [own(mask, title, weights) for weights in ('plain', *TOLERANCE)
+              for mask, title in {'softmax': 'ViT', **MASKS}.items()]
     for dtype in ('float32', 'bfloat16'):
         for compiled in (False, True):
             makers.append(other(f"torch ViT {dtype}{' compiled' if compiled else ''}", 'softmax', peer='torch-vision',
@@ -174,22 +183,28 @@ def texts(bench):
     """LION-large and BERT-large, one text."""
     for length in [32] if bench.quick else [128, 2048]:
         for threads in bench.options.threads:
-            def own(mask, title):
+            def own(mask, title, weights='plain'):
+                name = f'lion {title}' + ('' if weights == 'plain' else f' packed {weights}')
+
                 def make():
-                    worker = bench.subject('text', threads, length=length, mask=mask, size=vision_size(bench))
+                    worker = bench.subject('text', threads, length=length, mask=mask, size=vision_size(bench),
+                                           weights=weights)
+                    y = bench.path(f'text-{mask}-y')
+                    if weights != 'plain':
+                        return Entry(name, worker, against=y, tolerance=TOLERANCE[weights])
                     if mask == 'softmax':
                         worker.ask(f"inputs {bench.path('text')}")
-                        return Entry(f'lion {title}', worker, writes=bench.path('text-y'))
-                    return Entry(f'lion {title}', worker)
-                return f'lion {title}', make, 1
+                    return Entry(name, worker, writes=y)
+                return name, make, 1
 
             def other(dtype, compiled):
                 name = f"torch BERT {dtype}{' compiled' if compiled else ''}"
                 return name, lambda: peer(
                     bench, name, threads, {'peer': 'torch-text', 'dtype': dtype, 'compiled': compiled,
-                                           'inputs': bench.path('text')}, shared=False, against=bench.path('text-y'),
+                                           'inputs': bench.path('text')}, shared=False, against=bench.path('text-softmax-y'),
                     tolerance=0.1 if dtype == 'bfloat16' else 1e-3), 1
-            makers = [own('softmax', 'BERT')] + [own(mask, title) for mask, title in MASKS.items()]
+            makers = [own(mask, title, weights) for weights in ('plain', *TOLERANCE)
+                      for mask, title in {'softmax': 'BERT', **MASKS}.items()]
             makers += [other(dtype, compiled) for dtype in ('float32', 'bfloat16') for compiled in (False, True)]
             bench.point('texts', f'{length}/{threads}', {'length': length, 'batch': 1, 'threads': threads}, makers)
 
@@ -203,8 +218,10 @@ def linear(bench):
         for into, out in [(768, 2304), (768, 768), (768, 3072), (3072, 768)]:
             inputs, y = bench.path('linear'), bench.path('linear-y')
 
-            def own():
-                worker = bench.subject('linear', length=rows, **{'in': into, 'out': out})
+            def own(weights='plain'):
+                worker = bench.subject('linear', length=rows, weights=weights, **{'in': into, 'out': out})
+                if weights != 'plain':
+                    return Entry(f'lion packed {weights}', worker, against=y, tolerance=TOLERANCE[weights])
                 worker.ask(f'inputs {inputs}')
                 return Entry('lion', worker, writes=y)
 
@@ -214,7 +231,9 @@ def linear(bench):
                                           against=y, tolerance=1e-4 if dtype == 'float32' else 3e-2), 1
             bench.point('linear', f'{rows}x{into}x{out}',
                         {'rows': rows, 'in': into, 'out': out, 'threads': 1, 'operations': 2 * rows * into * out},
-                        [('lion', own, 1), other('float32'), other('bfloat16'),
+                        [('lion', own, 1),
+                         *((f'lion packed {weights}', functools.partial(own, weights), 1) for weights in TOLERANCE),
+                         other('float32'), other('bfloat16'),
                          ('peak', lambda: Entry('peak', bench.subject('peak')), 1)])
     bench.end_peers()
 

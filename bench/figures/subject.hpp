@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lion/core/executor.hpp"
+#include "lion/cpu/packed_matrix.hpp"
 
 namespace lion::bench {
 
@@ -23,9 +24,17 @@ class Subject {
 };
 
 struct SubjectOptions {
-  std::string mask = "decay", form = "auto", kind = "vision", size = "base";
+  std::string mask = "decay", form = "auto", kind = "vision", size = "base", weights = "plain";
   Index chunk_size = 64, batch = 1, heads = 12, length = 197, width = 64, image_size = 224, in = 768, out = 3072;
 };
+
+/// Packs the weights of a model or a layer as the options say: float32, bfloat16 or int8; plain leaves them.
+template <class T>
+void pack(T& model, const SubjectOptions& options) {
+  if (options.weights == "float32") model.pack(cpu::WeightType::float32);
+  if (options.weights == "bfloat16") model.pack(cpu::WeightType::bfloat16);
+  if (options.weights == "int8") model.pack(cpu::WeightType::int8);
+}
 
 /// The operator on q, k in [0,1) and v in [-1,1) [batch,heads,length,width], with row sums, float32.
 std::unique_ptr<Subject> operator_subject(const SubjectOptions& options);

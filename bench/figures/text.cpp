@@ -25,6 +25,7 @@ class TextInference final : public Subject {
  public:
   explicit TextInference(const SubjectOptions& o)
       : model_(config_of(o)), ids_({o.batch, o.length}), logits_({o.batch, model_.config().vocab_size}) {
+    pack(model_, o);
     const nn::PlacedRandom random(0, 0);
     for (Index i = 0; i < ids_.size(); ++i) {
       ids_.data()[i] = static_cast<Index>(random.uniform(static_cast<std::uint64_t>(i)) *

@@ -25,6 +25,7 @@ class VisionInference final : public Subject {
       : model_(config_of(o)),
         images_({o.batch, 3, o.image_size, o.image_size}),
         logits_({o.batch, model_.config().num_classes}) {
+    pack(model_, o);
     const nn::PlacedRandom random(0, 0);
     for (Index i = 0; i < images_.size(); ++i) {
       images_.data()[i] = static_cast<float>(2 * random.uniform(static_cast<std::uint64_t>(i)) - 1);

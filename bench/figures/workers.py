@@ -68,7 +68,7 @@ class Entry:
 
     def error(self, path):
         """Relative error of its last output against the file's."""
-        return self.worker.ask(f'check {self.label} {path}')['error']
+        return self.worker.ask(f'check {self.label} {path}' if self.label else f'check {path}')['error']
 
     def close(self):
         if self.label:
