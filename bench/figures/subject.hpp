@@ -31,9 +31,7 @@ struct SubjectOptions {
 /// Packs the weights of a model or a layer as the options say: float32, bfloat16 or int8; plain leaves them.
 template <class T>
 void pack(T& model, const SubjectOptions& options) {
-  if (options.weights == "float32") model.pack(cpu::WeightType::float32);
-  if (options.weights == "bfloat16") model.pack(cpu::WeightType::bfloat16);
-  if (options.weights == "int8") model.pack(cpu::WeightType::int8);
+  if (options.weights != "plain") model.pack(cpu::parse_weight_type(options.weights));
 }
 
 /// The operator on q, k in [0,1) and v in [-1,1) [batch,heads,length,width], with row sums, float32.

@@ -10,6 +10,7 @@
 
 #include "lion/core/error.hpp"
 #include "lion/core/scalar.hpp"
+#include "lion/cpu/packed_matrix.hpp"
 
 namespace lion::examples {
 
@@ -44,6 +45,20 @@ inline void add_threads(CLI::App& app, Index& threads) {
 
 inline void check_threads(Index threads) {
   if (threads < 0) throw ArgumentError("--threads is " + std::to_string(threads) + ", expected at least 0");
+}
+
+inline void add_pack(CLI::App& app, std::string& type) {
+  app.add_option("--pack", type,
+                 "weights of linear layers as float32, bfloat16 or int8 in the order products read them: faster, "
+                 "rounded, for inference only [not packed]");
+}
+
+/// As --pack says, if it does.
+template <class Model>
+void pack(Model& model, const std::string& type, bool backward) {
+  if (type.empty()) return;
+  if (backward) throw ArgumentError("--pack is for inference, expected it without --backward");
+  model.pack(cpu::parse_weight_type(type));
 }
 
 }  // namespace lion::examples

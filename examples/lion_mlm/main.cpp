@@ -22,7 +22,7 @@ namespace {
 constexpr Index kNotPredicted = -100;  // the label of Hugging Face's data collators
 
 struct Options {
-  std::string weights, vocab, text, input, output;
+  std::string weights, vocab, text, input, output, pack;
   std::map<std::string, std::string> config;  ///< keys of the metadata that flags replace
   bool cased = false, backward = false;
   Index top = 5, threads = 0;
@@ -115,6 +115,7 @@ void run_program(const Options& options) {
   config.hidden_dropout_prob = 0;  // gradients of the loss that is written, not of a noisy one
   model::MaskedLanguage<float> model(config, model::Initial::zero);
   io::load_bert(file, model);
+  pack(model, options.pack, options.backward);
   ThreadPool pool(options.threads);
   if (!options.input.empty()) return run_batch(options, model, pool);
 
@@ -152,6 +153,7 @@ int main(int argc, char** argv) {
   app.add_option("--output", options.output, "safetensors file to write");
   app.add_flag("--backward", options.backward, "with --input, which then also holds labels: loss and gradients");
   add_threads(app, options.threads);
+  add_pack(app, options.pack);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
   const std::string group = "The model, where neither metadata nor tensors say or are to be overruled";

@@ -25,7 +25,7 @@ namespace lion::examples {
 namespace {
 
 struct Options {
-  std::string weights, image, input, output, classes;
+  std::string weights, image, input, output, classes, pack;
   std::map<std::string, std::string> config;  ///< keys of the metadata that flags replace
   bool backward = false;
   Index threads = 0;
@@ -107,6 +107,7 @@ void run_program(const Options& options) {
   model::Vision<float> model(model::vision_config_from(metadata), model::Initial::zero);
   const model::VisionConfig& config = model.config();
   io::load_weights(file, model);
+  pack(model, options.pack, options.backward);
   ThreadPool pool(options.threads);
 
   if (!options.image.empty()) {
@@ -170,6 +171,7 @@ int main(int argc, char** argv) {
   app.add_option("--classes", options.classes, "file with the name of a class on each line");
   app.add_flag("--backward", options.backward, "with --input, which then also holds the labels: the gradients");
   add_threads(app, options.threads);
+  add_pack(app, options.pack);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
   const std::string group = "The model, where the metadata does not say or is to be overruled";

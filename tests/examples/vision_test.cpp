@@ -108,6 +108,23 @@ TEST_CASE("lion_vision gives the logits, loss and gradients of every golden mode
   REQUIRE(state_spaces == 2);
 }
 
+TEST_CASE("lion_vision packs its weights, for inference only") {
+  const std::string input = kGolden + "decay.expected.safetensors";
+  const std::vector<std::string> arguments{
+      "--weights", kGolden + "decay.weights.safetensors", "--input", input, "--output", kOutput, "--pack"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), arguments.begin(), arguments.end());
+    return more;
+  };
+  for (const auto& [type, tolerance] : {std::pair("float32", 1e-5), {"bfloat16", 0.05}, {"int8", 0.1}}) {
+    INFO(type);
+    REQUIRE(run(with({type})).code == 0);
+    REQUIRE(error(SafetensorsFile::open(kOutput), SafetensorsFile::open(input), "logits") < tolerance);
+  }
+  require_refused(with({"int3"}), "weight type is 'int3', expected float32, bfloat16 or int8");
+  require_refused(with({"int8", "--backward"}), "--pack is for inference, expected it without --backward");
+}
+
 TEST_CASE("lion_vision prepares a picture as Pillow and torchvision do") {
   write_picture();
   const Ran ran = run({"--weights", kGolden + "decay.weights.safetensors", "--image", kPicture, "--output", kOutput});

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "lion/core/tensor.hpp"
 #include "lion/cpu/vector.hpp"
@@ -12,6 +14,14 @@ namespace lion::cpu {
 
 /// int8: each output has a scale of its own, the largest of its weights over 127.
 enum class WeightType { float32, bfloat16, int8 };
+
+/// The type of this name. Throws ArgumentError for any other.
+inline WeightType parse_weight_type(std::string_view name) {
+  if (name == "float32") return WeightType::float32;
+  if (name == "bfloat16") return WeightType::bfloat16;
+  if (name == "int8") return WeightType::int8;
+  throw ArgumentError("weight type is '" + std::string(name) + "', expected float32, bfloat16 or int8");
+}
 
 /// Outputs of a strip of float32 weights, and of one in blocks.
 inline constexpr Index kFloatStrip = 2 * kWidth<float>, kBlockStrip = 32;
