@@ -53,7 +53,7 @@ endif()
 if(LION_CUDA)
   # For sources that nvcc compiles; C++ sources may link lion::cuda and see the CPU alone. CMake 3.25 does not know that
   # nvcc has C++20; nvcc does not mind being told twice.
-  lion_library(cuda lion::lion CUDA::cudart)
+  lion_library(cuda lion::lion CUDA::cudart CUDA::cublasLt)
   target_compile_definitions(lion_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:LION_HAS_CUDA>
                                                  $<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>)
   target_compile_options(lion_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")

@@ -132,6 +132,9 @@ struct Values {
     float* wide;       // [threads], of those narrowed
     unsigned* packed;  // [threads], each with twice itself
     float* exp;        // [threads]
+    float* erfc;       // [threads]
+    float* log1p;      // [threads], of magnitudes
+    float* sqrt;       // [threads], of magnitudes
     float* copied;     // [threads]
   };
   static constexpr int kThreads = 64;
@@ -145,6 +148,9 @@ struct Values {
     p.wide[t] = Dev::widen(p.narrow[t]);
     p.packed[t] = Dev::template pack<T>(x, 2 * x);
     p.exp[t] = (Dev::max)(Dev::exp(x), 0.0f);
+    p.erfc[t] = Dev::erfc(x);
+    p.log1p[t] = Dev::log1p((Dev::max)(x, -x));
+    p.sqrt[t] = Dev::sqrt((Dev::max)(x, -x));
     float* shared = reinterpret_cast<float*>(dev.shared());
     if (t < kThreads / 4) dev.copy_async(shared + 4 * t, p.in + 4 * t, t % 2 == 0);
     dev.commit();

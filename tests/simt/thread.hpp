@@ -55,6 +55,18 @@ class Thread {
   static A exp(A x) {
     return std::exp(x);
   }
+  template <Real A>
+  static A erfc(A x) {
+    return std::erfc(x);
+  }
+  template <Real A>
+  static A log1p(A x) {
+    return std::log1p(x);
+  }
+  template <Real A>
+  static A sqrt(A x) {
+    return std::sqrt(x);
+  }
   template <class A>
   static A(max)(A a, A b) {
     return a < b ? b : a;

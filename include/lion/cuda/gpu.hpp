@@ -86,6 +86,36 @@ struct Gpu {
     }
   }
 
+  /// 1 - erf(x), without cancellation (to within a few units in the last place).
+  template <Real A>
+  __device__ __forceinline__ static A erfc(A x) {
+    if constexpr (std::same_as<A, float>) {
+      return ::erfcf(x);
+    } else {
+      return ::erfc(x);
+    }
+  }
+
+  /// log(1 + x), likewise.
+  template <Real A>
+  __device__ __forceinline__ static A log1p(A x) {
+    if constexpr (std::same_as<A, float>) {
+      return ::log1pf(x);
+    } else {
+      return ::log1p(x);
+    }
+  }
+
+  /// √x.
+  template <Real A>
+  __device__ __forceinline__ static A sqrt(A x) {
+    if constexpr (std::same_as<A, float>) {
+      return ::sqrtf(x);
+    } else {
+      return ::sqrt(x);
+    }
+  }
+
   template <class A>
   __device__ __forceinline__ static A(max)(A a, A b) {
     return a < b ? b : a;

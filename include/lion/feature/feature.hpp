@@ -5,7 +5,9 @@
 ///   static constexpr std::string_view name;
 ///   template <Real A> static void forward(const A* x, A* y, Index n);                    y = φ(x)
 ///   template <Real A> static void backward(const A* x, const A* dy, A* dx, Index n);     dx = φ'(x)ᵀ dy
-/// in place if wished; nothing of forward is kept for backward but x.
+/// in place if wished; nothing of forward is kept for backward but x. For a GPU it also has, unless it is Identity,
+///   static constexpr bool normalised;                   whether a row is divided by its norm afterwards
+///   template <class Dev, Real A> LION_DEVICE static A entry(A x);   what becomes of one entry before that
 
 #include "lion/feature/identity.hpp"
 #include "lion/feature/normalised_shifted_silu.hpp"

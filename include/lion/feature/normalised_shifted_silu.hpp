@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "lion/core/config.hpp"
 #include "lion/core/scalar.hpp"
 
 namespace lion::feature {
@@ -13,6 +14,13 @@ namespace lion::feature {
 /// The norm is over the n entries given, those of one head. SiLU ≥ -0.279, so r > 0 and the norm is never 0.
 struct NormalisedShiftedSilu {
   static constexpr std::string_view name = "normalised_shifted_silu";
+  static constexpr bool normalised = true;
+
+  /// r of one entry, in the functions of Dev (cuda/gpu.hpp).
+  template <class Dev, Real A>
+  LION_DEVICE static A entry(A x) {
+    return x / (A(1) + Dev::exp(-x)) + A(0.5);
+  }
 
   /// y = φ(x), both [n]; y may be x.
   template <Real A>

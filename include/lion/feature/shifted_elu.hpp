@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "lion/core/config.hpp"
 #include "lion/core/scalar.hpp"
 
 namespace lion::feature {
@@ -12,6 +13,13 @@ namespace lion::feature {
 /// x + 1 for x > 0, e^x otherwise: positive everywhere.
 struct ShiftedElu {
   static constexpr std::string_view name = "shifted_elu";
+  static constexpr bool normalised = false;
+
+  /// φ of one entry, in the functions of Dev (cuda/gpu.hpp).
+  template <class Dev, Real A>
+  LION_DEVICE static A entry(A x) {
+    return Dev::exp((Dev::min)(x, A(0))) + (Dev::max)(x, A(0));
+  }
 
   /// y = φ(x), both [n]; y may be x.
   template <Real A>

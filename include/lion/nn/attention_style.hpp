@@ -12,13 +12,18 @@ namespace lion::nn {
 struct VisionAttention {
   template <Real S>
   using Projection = Linear<S>;
+  template <class M>
+  using Feature = VisionFeature<M>;
+  using Normaliser = normalise::RowSum;
   template <Real S, class M>
-  using Lion = LionAttention<S, M>;
+  using Lion = LionAttention<S, M, Feature<M>, Normaliser>;
 
   template <Real S>
   static Linear<S> projection(const std::string& name, Index width) {
     return Linear<S>(name + ".qkv", width, 3 * width);
   }
+  /// Names of the linear layers that make q, k and v, in this order.
+  static std::vector<std::string> projections(const std::string& name) { return {name + ".qkv"}; }
   static std::string output(const std::string& name) { return name + ".proj"; }
   static std::string norm(const std::string& name) { return name + ".norm"; }
   static DecayOptions decays(const std::string& name, mask::DecayKind, Index prefix, Index orders) {
@@ -33,12 +38,18 @@ struct VisionAttention {
 struct TextAttention {
   template <Real S>
   using Projection = QueryKeyValue<S>;
+  template <class M>
+  using Feature = feature::Identity;
+  using Normaliser = normalise::None;
   template <Real S, class M>
-  using Lion = LionAttention<S, M, feature::Identity, normalise::None>;
+  using Lion = LionAttention<S, M, Feature<M>, Normaliser>;
 
   template <Real S>
   static QueryKeyValue<S> projection(const std::string& name, Index width) {
     return QueryKeyValue<S>(name + ".self", width);
+  }
+  static std::vector<std::string> projections(const std::string& name) {
+    return {name + ".self.query", name + ".self.key", name + ".self.value"};
   }
   static std::string output(const std::string& name) { return name + ".output.dense"; }
   static std::string norm(const std::string& name) { return name + ".self.layer_norm"; }

@@ -26,7 +26,7 @@ View<T, 4> head_view(T* data, const TokenBatch& batch, Index heads, Index width,
 }
 
 /// What an attention reads: q and k in columns 0 … 2C of `mapped`, v in columns 2C … 3C of qkv [N,3C].
-template <Real S>
+template <Scalar S>
 AttentionInputs<S> attention_inputs(const View<const S, 2>& mapped, const View<const S, 2>& qkv,
                                     const TokenBatch& batch, Index heads) {
   const Index width = qkv.extent(1) / 3;

@@ -12,6 +12,18 @@ constexpr Index prefix_begin(PrefixPlace place, Index patches) {
   return place == PrefixPlace::middle ? patches / 2 : 0;
 }
 
+/// Throws ArgumentError unless images [B,channels,height,width] are non-empty grids of whole patches.
+inline void check_patches(const char* operation, const Shape<4>& images, Index channels, Index patch) {
+  require_shape<4>(operation, "images", images, {-1, channels, -1, -1});
+  for (std::size_t r : {std::size_t(2), std::size_t(3)}) {
+    if (images[r] < patch || images[r] % patch != 0) {
+      throw ArgumentError(std::string(operation) + ": images has shape " + to_string(images) +
+                          ", expected height and width to be positive multiples of the patch size " +
+                          std::to_string(patch));
+    }
+  }
+}
+
 /// Images [B,I,height,width] to tokens [B·L,C], the patches row by row, and among them `prefix` rows per image that are
 /// left for class and distillation tokens: L = prefix + (height/P)·(width/P).
 template <Real S>
@@ -38,16 +50,9 @@ class PatchEmbedding {
   /// The first row of an image of L tokens that is not a patch's.
   Index prefix_row(Index length) const { return prefix_begin(place_, length - prefix_); }
 
-  /// Throws ArgumentError unless the images are non-empty grids of whole patches.
+  /// As check_patches.
   void check(const char* operation, const Shape<4>& images) const {
-    require_shape<4>(operation, "images", images, {-1, channels_, -1, -1});
-    for (std::size_t r : {std::size_t(2), std::size_t(3)}) {
-      if (images[r] < patch_ || images[r] % patch_ != 0) {
-        throw ArgumentError(std::string(operation) + ": images has shape " + to_string(images) +
-                            ", expected height and width to be positive multiples of the patch size " +
-                            std::to_string(patch_));
-      }
-    }
+    check_patches(operation, images, channels_, patch_);
   }
 
   Index rows(const Shape<4>& images) const { return images[2] / patch_; }

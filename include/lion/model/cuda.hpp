@@ -1,0 +1,21 @@
+#pragma once
+/// The models on a GPU: include it in a source that nvcc compiles and link lion::cuda.
+///
+///     cuda::Vision<bfloat16> model(host);                              // a model::Vision<float> with its weights
+///     cuda::Blas blas;                                                 // cuBLASLt, for one thread and stream
+///     Workspace scratch(device_bytes, model.workspace_size(shape));    // over memory of the device
+///     model.forward(images, logits, scratch, cuda::Queue{{stream}, &blas});
+///
+/// Shown right on an emulated device (tests/simt); not run on a GPU yet (README).
+
+#include "lion/cuda.hpp"
+#include "lion/model/cuda/vision.hpp"
+#include "lion/nn/cuda/blas.hpp"
+
+namespace lion::cuda {
+
+/// model::Vision on a GPU.
+template <class T>
+using Vision = VisionIn<T, Memory>;
+
+}  // namespace lion::cuda

@@ -1,0 +1,33 @@
+// The kernels of the models' layers, and the calls of cuBLASLt.
+#include "cuda/kernel.hpp"
+#include "lion/feature/feature.hpp"
+#include "lion/nn/cuda/blas.hpp"
+#include "lion/nn/cuda/decays.hpp"
+#include "lion/nn/cuda/features.hpp"
+#include "lion/nn/cuda/gelu.hpp"
+#include "lion/nn/cuda/layer_norm.hpp"
+#include "lion/nn/cuda/patches.hpp"
+#include "lion/nn/cuda/pool.hpp"
+
+using namespace lion;
+
+#define LION_ROW_KERNELS(T, n)                                                \
+  LION_INSTANTIATE_KERNEL(cuda::LayerNormKernel<T, cuda::RowsInMemory<T>, n>) \
+  LION_INSTANTIATE_KERNEL(cuda::DecaysKernel<T, n>)                           \
+  LION_INSTANTIATE_KERNEL(cuda::UnfoldKernel<T, n>)                           \
+  LION_INSTANTIATE_KERNEL(cuda::PlaceKernel<T, n>)                            \
+  LION_INSTANTIATE_KERNEL(cuda::GatherRowsKernel<T, n>)
+
+#define LION_LAYER_KERNELS(T)                                                        \
+  LION_ROW_KERNELS(T, cuda::kPack<T>)                                                \
+  LION_INSTANTIATE_KERNEL(cuda::FeatureKernel<T, feature::ShiftedElu, 2>)            \
+  LION_INSTANTIATE_KERNEL(cuda::FeatureKernel<T, feature::NormalisedShiftedSilu, 2>) \
+  LION_INSTANTIATE_KERNEL(cuda::GeluKernel<T>)                                       \
+  LION_INSTANTIATE_KERNEL(cuda::MeanKernel<T>)                                       \
+  template void cuda::Queue::product<T>(const cuda::Product<T>&) const;
+
+LION_LAYER_KERNELS(float)
+LION_LAYER_KERNELS(bfloat16)
+LION_LAYER_KERNELS(lion::half)
+LION_ROW_KERNELS(bfloat16, 1)
+LION_INSTANTIATE_KERNEL(cuda::FeatureKernel<bfloat16, feature::NormalisedShiftedSilu, 1>)
