@@ -111,6 +111,12 @@ TEST_CASE("a vision model on the device says what it cannot take") {
   config.head_dim = 12;
   require_error<ArgumentError>([&] { Model(model::Vision<float>(config)); },
                                "vision: kind is hydra, expected vision on a GPU");
+  config = small_model("decay");
+  config.embed_dim = 66;
+  model::Vision<float> packed(config);
+  packed.pack(cpu::WeightType::bfloat16);
+  require_error<ArgumentError>([&] { Model{packed}; },
+                               "cuda: blocks.0.attn.qkv.weight is packed, expected it as it was read or drawn");
   Model model((model::Vision<float>(small_model("decay"))));
   const auto forward = [&](const Shape<4>& images, const Shape<2>& logits, Workspace workspace) {
     model.forward(View<const float, 4>(nullptr, images), View<float, 2>(nullptr, logits), workspace, Queue{});

@@ -43,10 +43,13 @@ class WeightImage {
   }
   const A* take_wide(const std::string& name) { return take_wide(std::vector<std::string>{name}); }
 
-  /// Throws Error if the model has no parameter of this name.
+  /// Throws Error if the model has no parameter of this name, ArgumentError if it is packed for the CPU.
   const nn::Parameter<float>& at(const std::string& name) const {
     const auto found = by_name_.find(name);
     if (found == by_name_.end()) throw Error("cuda: the model has no parameter " + name);
+    if (!found->second->packed.empty()) {
+      throw ArgumentError("cuda: " + name + " is packed, expected it as it was read or drawn");
+    }
     return *found->second;
   }
 
