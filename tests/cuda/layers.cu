@@ -8,11 +8,13 @@
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/patches.hpp"
 #include "lion/nn/cuda/pool.hpp"
+#include "lion/nn/cuda/text_embedding.hpp"
 
 using namespace lion;
 
 #define LION_ROW_KERNELS(T, n)                                                \
   LION_INSTANTIATE_KERNEL(cuda::LayerNormKernel<T, cuda::RowsInMemory<T>, n>) \
+  LION_INSTANTIATE_KERNEL(cuda::LayerNormKernel<T, cuda::TextRows<T>, n>)     \
   LION_INSTANTIATE_KERNEL(cuda::DecaysKernel<T, n>)                           \
   LION_INSTANTIATE_KERNEL(cuda::UnfoldKernel<T, n>)                           \
   LION_INSTANTIATE_KERNEL(cuda::PlaceKernel<T, n>)                            \

@@ -3,6 +3,7 @@
 /// (cpu/product.hpp, for the large ones of nn) spends a third of its time on at 64×64×64.
 
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 
 #include "lion/core/config.hpp"
@@ -18,9 +19,10 @@ struct Tile {
   A* data = nullptr;
   Index stride = 0;
   A* operator()(Index row) const { return data + row * stride; }
-  operator Tile<const A>() const
-    requires(!std::is_const_v<A>)
-  {
+  /// A template, as nvcc warns of one of Tile<const A> to itself otherwise.
+  template <class U>
+    requires(std::same_as<U, const A> && !std::is_const_v<A>)
+  operator Tile<U>() const {
     return {data, stride};
   }
 };

@@ -16,6 +16,16 @@
 
 namespace lion::io {
 
+namespace detail {
+/// -1, that is anything, in every dimension. Not a member: nvcc's front end does not find it in default arguments then.
+template <std::size_t Rank>
+constexpr Shape<Rank> any_shape() {
+  Shape<Rank> shape{};
+  for (Index& extent : shape) extent = -1;
+  return shape;
+}
+}  // namespace detail
+
 /// An open file. Its tensors' bytes stay in the file's pages until they are read; views and infos live as long as the
 /// object, also when it is moved. Every error is a FileError that names the file, the tensor, what was expected and
 /// what was found.
@@ -85,7 +95,7 @@ class SafetensorsFile {
   /// A tensor of this rank, converted to T as `read` does; where `expected` is given the shape must be that (-1 stands
   /// for anything).
   template <Element T, std::size_t Rank>
-  Tensor<T, Rank> read_tensor(std::string_view name, const Shape<Rank>& expected = any_shape<Rank>()) const {
+  Tensor<T, Rank> read_tensor(std::string_view name, const Shape<Rank>& expected = detail::any_shape<Rank>()) const {
     const TensorInfo& tensor = at(name);
     Tensor<T, Rank> result(require(tensor, expected));
     copy(tensor, result.view());
@@ -106,7 +116,7 @@ class SafetensorsFile {
   /// The file's own memory as a view, without a copy: absent if the tensor is stored as another type or lies at an
   /// address that is not aligned for T (call `read_tensor` then). Throws if the rank or the expected shape differs.
   template <Element T, std::size_t Rank>
-  View<const T, Rank> view(std::string_view name, const Shape<Rank>& expected = any_shape<Rank>()) const
+  View<const T, Rank> view(std::string_view name, const Shape<Rank>& expected = detail::any_shape<Rank>()) const
     requires(!std::same_as<T, bool>)  // bytes that are neither 0 nor 1 are no bool
   {
     const TensorInfo& tensor = at(name);
@@ -121,13 +131,6 @@ class SafetensorsFile {
       : map_(std::move(map)), name_(std::move(name)), contents_(parse_safetensors(bytes, name_)) {
     by_name_.reserve(contents_.tensors.size());
     for (std::size_t i = 0; i < contents_.tensors.size(); ++i) by_name_.emplace(contents_.tensors[i].name, i);
-  }
-
-  template <std::size_t Rank>
-  static constexpr Shape<Rank> any_shape() {
-    Shape<Rank> shape{};
-    for (Index& extent : shape) extent = -1;
-    return shape;
   }
 
   [[noreturn]] void fail(const TensorInfo& tensor, const std::string& what) const {

@@ -9,6 +9,7 @@
 /// Shown right on an emulated device (tests/simt); not run on a GPU yet (README).
 
 #include "lion/cuda.hpp"
+#include "lion/model/cuda/masked_language.hpp"
 #include "lion/model/cuda/vision.hpp"
 #include "lion/nn/cuda/blas.hpp"
 
@@ -17,5 +18,9 @@ namespace lion::cuda {
 /// model::Vision on a GPU.
 template <class T>
 using Vision = VisionIn<T, Memory>;
+
+/// model::MaskedLanguage on a GPU.
+template <class T>
+using MaskedLanguage = MaskedLanguageIn<T, Memory>;
 
 }  // namespace lion::cuda

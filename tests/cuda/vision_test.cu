@@ -1,4 +1,5 @@
-// The tests of the models' kernels, on the GPU; and cuBLASLt's products beside the plain kernel's.
+// The tests of the layers' and the vision model's kernels, on the GPU; and cuBLASLt's products beside the plain
+// kernel's.
 
 #include "lion/model/cuda.hpp"
 #include "simt/vision.cpp"

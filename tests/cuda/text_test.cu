@@ -1,0 +1,3 @@
+// The tests of the text model's kernels, on the GPU.
+
+#include "simt/text.cpp"
