@@ -18,6 +18,7 @@ struct AttentionRun {
   std::string form = "auto";
   Index chunk_size = 64;
   bool backward = false;
+  bool cuda = false;  ///< on a GPU, in float
   Executor executor;
   std::string output;
 };

@@ -10,6 +10,7 @@
 #include "lion/mask/selective.hpp"
 #include "lion/order/permutation.hpp"
 #include "lion/visit.hpp"
+#include "lion_attention/on_gpu.hpp"
 #include "lion_attention/operator.hpp"
 
 namespace lion::examples {
@@ -94,7 +95,7 @@ void run_attention(const AttentionRun& run) {
     dv = Tensor<T, 4>(v.shape());
   }
 
-  visit_form(run.form, run.chunk_size, [&](auto form) {
+  const auto on_cpu = [&](auto form) {
     const auto compute = [&](auto normaliser) {
       const Attention<Mask, decltype(form), backend::Cpu, decltype(normaliser)> attention{
           .form = form, .normaliser = normaliser, .scale = settings.scale};
@@ -108,7 +109,15 @@ void run_attention(const AttentionRun& run) {
                          std::span<const MaskGradients<Mask, T>>(gradients), workspace, run.executor);
     };
     settings.normalise ? compute(normalise::RowSum{settings.epsilon}) : compute(normalise::None{});
-  });
+  };
+  if (!run.cuda) visit_form(run.form, run.chunk_size, on_cpu);
+#ifdef LION_EXAMPLES_CUDA
+  if constexpr (std::same_as<T, float>) {
+    if (run.cuda) {
+      attend_on_gpu<Mask>(run, {inputs, masks, y, dy.view(), {dq.view(), dk.view(), dv.view()}, gradients});
+    }
+  }
+#endif
 
   io::SafetensorsWriter writer;
   for (const auto& [key, value] : file.metadata()) {

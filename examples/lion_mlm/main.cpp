@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/candidates.hpp"
+#include "common/device.hpp"
 #include "common/program.hpp"
 #include "lion/io/bert.hpp"
 #include "lion/io/safetensors.hpp"
@@ -15,6 +16,7 @@
 #include "lion/model/masked_language.hpp"
 #include "lion/text/tokenizer.hpp"
 #include "lion/train/cross_entropy.hpp"
+#include "lion_mlm/on_gpu.hpp"
 
 namespace lion::examples {
 namespace {
@@ -26,6 +28,7 @@ struct Options {
   std::map<std::string, std::string> config;  ///< keys of the metadata that flags replace
   bool cased = false, backward = false;
   Index top = 5, threads = 0;
+  Device device;
 };
 
 /// A batch from a file.
@@ -56,13 +59,22 @@ struct Batch {
   model::TextInputs text() const { return {ids, key_mask, cuts, types}; }
 };
 
+/// logits [R,V] of the rows of a text, on the device that was asked for.
+void infer(const Options& options, model::MaskedLanguage<float>& model, const model::TextInputs& text,
+           const std::vector<Index>& rows, Tensor<float, 2>& logits, ThreadPool& pool) {
+  if (!options.device.cuda()) return model.forward(text, rows, logits.view(), pool);
+#ifdef LION_EXAMPLES_CUDA
+  visit_dtype(options.device, [&]<class T>(T) { forward_on_gpu<T>(model, text, rows, logits.view()); });
+#endif
+}
+
 /// Logits of every token that is no padding and, if asked for, the loss and every gradient.
 void run_batch(const Options& options, model::MaskedLanguage<float>& model, ThreadPool& pool) {
   const Batch batch(io::SafetensorsFile::open(options.input), options.backward);
   const Index vocabulary = model.config().vocab_size;
   io::SafetensorsWriter writer;
   Tensor<float, 2> logits({static_cast<Index>(batch.seen.size()), vocabulary});
-  model.forward(batch.text(), batch.seen, logits.view(), pool);
+  infer(options, model, batch.text(), batch.seen, logits, pool);
   writer.add("logits", logits);
   double loss = 0;
   if (options.backward) {
@@ -88,7 +100,7 @@ void fill_masks(const Options& options, const text::Tokenizer& tokenizer, model:
   const std::vector<Index> masks = mask_positions(encoding.ids, vocabulary);
   if (masks.empty()) throw ArgumentError("--text has no " + vocabulary.special().mask + ", expected at least one");
   Tensor<float, 2> logits({static_cast<Index>(masks.size()), model.config().vocab_size});
-  model.forward({View<const Index, 2>(encoding.ids.data(), {1, encoding.size()})}, masks, logits.view(), pool);
+  infer(options, model, {View<const Index, 2>(encoding.ids.data(), {1, encoding.size()})}, masks, logits, pool);
   if (!options.output.empty()) {
     io::SafetensorsWriter writer;
     writer.add("input_ids", io::Dtype::kI64, {1, encoding.size()}, std::as_bytes(std::span(encoding.ids)));
@@ -105,6 +117,8 @@ void run_program(const Options& options) {
   if (!options.input.empty() && options.output.empty()) throw ArgumentError("--input needs --output");
   if (options.backward && options.input.empty()) throw ArgumentError("--backward needs --input");
   if (options.top < 1) throw ArgumentError("--top is " + std::to_string(options.top) + ", expected at least 1");
+
+  check_device(options.device, options.backward ? "--backward" : options.pack.empty() ? "" : "--pack");
 
   const auto file = io::SafetensorsFile::open(options.weights);
   model::Metadata given;
@@ -153,6 +167,7 @@ int main(int argc, char** argv) {
   app.add_option("--output", options.output, "safetensors file to write");
   app.add_flag("--backward", options.backward, "with --input, which then also holds labels: loss and gradients");
   add_threads(app, options.threads);
+  add_device(app, options.device);
   add_pack(app, options.pack);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");

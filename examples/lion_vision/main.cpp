@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/device.hpp"
 #include "common/program.hpp"
 #include "common/table.hpp"
 #include "lion/image/decode.hpp"
@@ -20,6 +21,7 @@
 #include "lion/model/vision.hpp"
 #include "lion/train/cross_entropy.hpp"
 #include "lion/train/distillation.hpp"
+#include "lion_vision/on_gpu.hpp"
 
 namespace lion::examples {
 namespace {
@@ -29,6 +31,7 @@ struct Options {
   std::map<std::string, std::string> config;  ///< keys of the metadata that flags replace
   bool backward = false;
   Index threads = 0;
+  Device device;
 };
 
 std::vector<std::string> read_classes(const std::string& path, Index count) {
@@ -91,6 +94,15 @@ double backward(model::Vision<float>& model, const io::SafetensorsFile& input, V
   return loss;
 }
 
+/// logits [B,K] of images, on the device that was asked for.
+void infer(const Options& options, model::Vision<float>& model, const Tensor<float, 4>& images,
+           Tensor<float, 2>& logits, Executor executor) {
+  if (!options.device.cuda()) return model.forward(images.view(), logits.view(), executor);
+#ifdef LION_EXAMPLES_CUDA
+  visit_dtype(options.device, [&]<class T>(T) { forward_on_gpu<T>(model, images.view(), logits.view()); });
+#endif
+}
+
 void run_program(const Options& options) {
   check_threads(options.threads);
   if (options.image.empty() == options.input.empty()) {
@@ -98,6 +110,8 @@ void run_program(const Options& options) {
   }
   if (!options.input.empty() && options.output.empty()) throw ArgumentError("--input needs --output");
   if (options.backward && options.input.empty()) throw ArgumentError("--backward needs --input");
+
+  check_device(options.device, options.backward ? "--backward" : options.pack.empty() ? "" : "--pack");
 
   const auto file = io::SafetensorsFile::open(options.weights);
   io::Metadata metadata = file.metadata();
@@ -120,7 +134,7 @@ void run_program(const Options& options) {
     preprocess(image::read_image(options.image, config.in_chans),
                View<float, 3>(image.data(), {config.in_chans, config.image_size, config.image_size}));
     Tensor<float, 2> logits({1, config.num_classes});
-    model.forward(image.view(), logits.view(), pool);
+    infer(options, model, image, logits, pool);
     if (!options.output.empty()) {
       io::SafetensorsWriter writer;
       writer.add("image", image);
@@ -144,7 +158,7 @@ void run_program(const Options& options) {
                  std::as_bytes(std::span(p->grad.data(), static_cast<std::size_t>(p->size()))));
     }
   } else {
-    model.forward(image.view(), logits.view(), pool);
+    infer(options, model, image, logits, pool);
   }
   writer.add("logits", logits);
   writer.write(options.output);
@@ -171,6 +185,7 @@ int main(int argc, char** argv) {
   app.add_option("--classes", options.classes, "file with the name of a class on each line");
   app.add_flag("--backward", options.backward, "with --input, which then also holds the labels: the gradients");
   add_threads(app, options.threads);
+  add_device(app, options.device);
   add_pack(app, options.pack);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");

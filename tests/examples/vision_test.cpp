@@ -125,6 +125,25 @@ TEST_CASE("lion_vision packs its weights, for inference only") {
   require_refused(with({"int8", "--backward"}), "--pack is for inference, expected it without --backward");
 }
 
+TEST_CASE("lion_vision says which devices it has") {
+  const std::vector<std::string> arguments{"--weights", kGolden + "decay.weights.safetensors",
+                                           "--input",   kGolden + "decay.expected.safetensors",
+                                           "--output",  kOutput,
+                                           "--device"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), arguments.begin(), arguments.end());
+    return more;
+  };
+  require_refused(with({"tpu"}), "--device is 'tpu', expected cpu or cuda");
+  require_refused(with({"cpu", "--dtype", "bfloat16"}), "--dtype is for --device cuda");
+  require_refused(with({"cuda", "--dtype", "int8"}), "--dtype is 'int8', expected float32, bfloat16 or float16");
+#ifdef LION_EXAMPLES_CUDA
+  require_refused(with({"cuda", "--backward"}), "--backward is for --device cpu");
+#else
+  require_refused(with({"cuda"}), "--device cuda is not in this build, configure it with -DLION_CUDA=ON");
+#endif
+}
+
 TEST_CASE("lion_vision prepares a picture as Pillow and torchvision do") {
   write_picture();
   const Ran ran = run({"--weights", kGolden + "decay.weights.safetensors", "--image", kPicture, "--output", kOutput});

@@ -44,9 +44,10 @@ class Blas {
     lay_out<T>(weight, inputs, outputs, inputs);
     lay_out<T>(x, inputs, rows, p.x.stride(0));
     lay_out<T>(y, outputs, rows, p.y.stride(0));
-    const Algorithm& chosen = algorithm({sizeof(T), std::same_as<T, half>, rows, inputs, outputs, p.x.stride(0),
-                                         p.y.stride(0), p.add, alignment(p.x.data()), alignment(p.y.data())},
-                                        product, weight, x, y);
+    const Algorithm& chosen =
+        algorithm({sizeof(T), std::same_as<T, half>, rows, inputs, outputs, p.x.stride(0), p.y.stride(0), p.add,
+                   alignment(p.x.data()), alignment(p.y.data()), alignment(p.weight)},
+                  product, weight, x, y);
     if (!chosen.found) return plain_product(stream, p);
     const float one = 1, beta = p.add ? 1 : 0;
     require(cublasLtMatmul(handle_, &product, &one, p.weight, &weight, p.x.data(), &x, &beta, p.y.data(), &y,
@@ -55,7 +56,7 @@ class Blas {
   }
 
  private:
-  using Key = std::array<Index, 10>;
+  using Key = std::array<Index, 11>;
   struct Algorithm {
     Key key;
     bool found;
@@ -100,9 +101,10 @@ class Blas {
       require(cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof(value)),
               "cublasLtMatmulPreferenceSetAttribute");
     };
-    const auto of_x = static_cast<std::uint32_t>(key[8]), of_y = static_cast<std::uint32_t>(key[9]);
+    const auto bytes = [&](std::size_t i) { return static_cast<std::uint32_t>(key[i]); };
+    const std::uint32_t of_x = bytes(8), of_y = bytes(9);
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(workspace_.size()));
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, std::uint32_t(kAlignment));  // of a model's weights
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, bytes(10));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, of_x);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, of_y);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, of_y);
