@@ -43,9 +43,10 @@ if(LION_NATIVE)
 endif()
 target_compile_options(lion_development INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>")
 
-# The kernels of the operator, of linear layers and of models, compiled once for all of our programs. Fuzz targets do not use them.
+# The kernels of the operator, of linear layers and of models, compiled once for all of our programs. Not where there are
+# few: fuzz targets, and what is built for another machine.
 set(lion_kernels "")
-if(NOT LION_FUZZ)
+if(NOT LION_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   set(sources "")
   foreach(scalar IN ITEMS float double)
     foreach(kernels IN ITEMS "products|nn/kernels.hpp|LION_INSTANTIATE_PRODUCTS(${scalar})"
