@@ -28,9 +28,9 @@ template <class T>
 class Matrix {
  public:
   Matrix(Index rows, Index cols, Index gap = 0)
-      : values_(static_cast<std::size_t>(rows * (cols + gap)), static_cast<T>(std::numeric_limits<float>::quiet_NaN())),
-        exact_({rows, cols}),
-        strides_{cols + gap, 1} {}
+      : values_({rows * (cols + gap)}), exact_({rows, cols}), strides_{cols + gap, 1} {
+    values_.fill(static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
+  }
   Matrix(Random& random, Index rows, Index cols, Index gap = 0, double bound = 2) : Matrix(rows, cols, gap) {
     for (Index i = 0; i < rows; ++i) {
       for (Index j = 0; j < cols; ++j) {
@@ -56,7 +56,7 @@ class Matrix {
   }
 
  private:
-  std::vector<T> values_;
+  Tensor<T, 1> values_;  // aligned, as memory of a device is
   Tensor<float, 2> exact_;
   Shape<2> strides_;
 };

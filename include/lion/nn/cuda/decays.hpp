@@ -1,6 +1,7 @@
 #pragma once
 /// nn::Decays on the GPU: where the decays of a LION layer come from.
 
+#include <algorithm>
 #include <cmath>
 
 #include "lion/nn/cuda/rows.hpp"
@@ -108,8 +109,7 @@ class Decays<T, mask::Decay> {
   Decays(WeightImage<T>& image, const nn::DecayOptions& options, Index heads)
       : heads_(heads), orders_(static_cast<Index>(options.names.size())) {
     log_lambda_ = image.take_wide(options.names, [](float a) {
-      nn::log_sigmoid(&a, 1);
-      return static_cast<A>(a);
+      return static_cast<A>((std::min)(a, 0.0f) - std::log1p(std::exp(-std::abs(a))));
     });
   }
   Index orders() const { return orders_; }

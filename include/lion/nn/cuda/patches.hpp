@@ -76,7 +76,8 @@ struct PlaceKernel {
   }
 };
 
-/// Prefix tokens [prefix,C] to the first rows of each L, and positions [L,C], unless nullptr, added to all.
+/// Prefix tokens [prefix,C] to the first rows of each L, and positions [L,C], unless nullptr, added to all. Both begin
+/// at multiples of kAlignment.
 template <class T, class Queue>
 void place(const Queue& queue, const View<T, 2>& x, const accumulator_t<T>* tokens, const accumulator_t<T>* positions,
            Index length, Index prefix) {

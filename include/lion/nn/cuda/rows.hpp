@@ -34,7 +34,8 @@ void with_pack(bool whole, F&& f) {
   f(std::integral_constant<int, 1>());
 }
 
-/// n neighbours, as arithmetic takes them; they begin at a multiple of their bytes.
+/// n neighbours, as arithmetic takes them; they begin at a multiple of their bytes (of 8 floats beside
+/// a pack of 16-bit entries 32).
 template <class Dev, int n, class T>
 LION_DEVICE void load_pack(const T* from, accumulator_t<T> (&to)[n]) {
   const auto pack = *reinterpret_cast<const Neighbours<T, n>*>(from);
