@@ -48,9 +48,10 @@ inline void check_threads(Index threads) {
 }
 
 inline void add_pack(CLI::App& app, std::string& type) {
-  app.add_option("--pack", type,
-                 "weights of linear layers as float32, bfloat16 or int8 in the order products read them: faster, "
-                 "rounded, for inference only [not packed]");
+  app.add_option(
+      "--pack", type,
+      "weights of linear layers as float32, or rounded to bfloat16 or int8, in the order products read them: "
+      "for inference only [not packed]");
 }
 
 /// As --pack says, if it does.

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "differences.hpp"
 #include "lion/io/model.hpp"
@@ -15,13 +16,15 @@ namespace {
 
 constexpr WeightType kTypes[] = {WeightType::float32, WeightType::bfloat16, WeightType::int8};
 
-/// x [n] as products see it: rounded to bfloat16, or to its largest entry over 127.
-void round(WeightType type, float* x, Index n) {
+/// x [n] as products see it: rounded to bfloat16, or to its largest entry over 127; `rows` are multiplied by the
+/// inverse of that, as weights are divided by it.
+void round(WeightType type, bool rows, float* x, Index n) {
   float largest = 0;
   for (Index i = 0; i < n; ++i) largest = (std::max)(largest, std::abs(x[i]));
   for (Index i = 0; i < n; ++i) {
     if (type == WeightType::bfloat16) x[i] = static_cast<float>(static_cast<bfloat16>(x[i]));
-    if (type == WeightType::int8 && largest > 0) x[i] = std::round(x[i] * 127 / largest) * largest / 127;
+    const float scale = largest / 127;
+    if (type == WeightType::int8) x[i] = std::rint(rows ? x[i] * (1 / scale) : x[i] / scale) * scale;
   }
 }
 
@@ -44,7 +47,7 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
       nn::Linear<float> layer("l", in, out);
       fill(layer, 1, 1);
       auto weight = layer.weight.value.clone();
-      for (Index o = 0; o < out; ++o) round(type, weight.data() + o * in, in);
+      for (Index o = 0; o < out; ++o) round(type, false, weight.data() + o * in, in);
       layer.weight.pack(type);
       REQUIRE(layer.weight.value.size() == 0);
       // Rows apart, and NaN where nothing may be read or written.
@@ -62,7 +65,7 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
       layer.forward(x, y, {}, y);
       for (Index t = 0; t < n; ++t) {
         std::vector<float> row(x.at(t), x.at(t) + in);
-        if (rounds_rows(type)) round(type, row.data(), in);
+        if (rounds_rows(type)) round(type, true, row.data(), in);
         for (Index o = 0; o < out; ++o) {
           double expected = layer.bias.value(o), size = 1;
           for (Index i = 0; i < in; ++i) {
@@ -95,6 +98,30 @@ TEST_CASE("packed weights: layers side by side, the same bits for any number of 
       layer.forward(x, again, pool);
       REQUIRE(std::equal(y.data(), y.data() + y.size(), again.data()));
     }
+  }
+}
+
+TEST_CASE("what is not finite stays so, and the tiny does no harm") {
+  for (const WeightType type : kTypes) {
+    nn::Linear<float> layer("l", 100, 64);
+    fill(layer, 1, 1);
+    layer.weight.value(100 * 7 + 3) = std::nanf("");
+    for (Index i = 0; i < 100; ++i) layer.weight.value(100 * 9 + i) = 1e-44f;
+    layer.weight.pack(type);
+    auto x = tensor<float, 2>({4, 100}, 2);
+    x(1, 5) = std::nanf("");
+    x(2, 99) = std::numeric_limits<float>::infinity();
+    for (Index i = 0; i < 100; ++i) x(3, i) = 1e-40f;
+    Tensor<float, 2> y({4, 64});
+    layer.forward(x, y, {});
+    for (Index o = 0; o < 64; ++o) {
+      INFO("type " << static_cast<int>(type) << ", output " << o);
+      REQUIRE(std::isfinite(y(0, o)) == (o != 7));
+      REQUIRE(std::isnan(y(1, o)));
+      REQUIRE_FALSE(std::isfinite(y(2, o)));
+      if (o != 7) REQUIRE(std::abs(y(3, o) - layer.bias.value(o)) < 1e-30);
+    }
+    REQUIRE(std::abs(y(0, 9) - layer.bias.value(9)) < 1e-30);
   }
 }
 
@@ -162,6 +189,22 @@ TEST_CASE("a packed model infers, and neither trains nor is saved") {
                                  "patch_embed.proj.weight has 0 values, expected 24576: a packed model is neither "
                                  "loaded nor saved");
   }
+}
+
+TEST_CASE("layers side by side are packed alike, and packed once") {
+  nn::QueryKeyValue<float> layer("l", 64);
+  const auto x = tensor<float, 2>({3, 64}, 2);
+  Tensor<float, 2> y({3, 192}), dx({3, 64});
+  layer.parts[0].weight.pack(WeightType::float32);
+  const std::string apart = "l.key.weight is not packed as l.query.weight is, expected layers side by side to be alike";
+  require_error<ArgumentError>([&] { layer.forward(x, y, {}); }, apart);
+  layer.parts[1].weight.pack(WeightType::int8);
+  require_error<ArgumentError>([&] { layer.forward(x, y, {}); }, apart);
+  layer.parts[1].weight.pack(WeightType::int8);  // it is
+  const std::string packed = " is packed, expected it not to be: packed weights are for inference";
+  require_error<ArgumentError>([&] { layer.parts[1].weight.pack(WeightType::bfloat16); }, "l.key.weight" + packed);
+  require_error<ArgumentError>([&] { layer.backward_input(y, dx, {}); }, "l.query.weight" + packed);
+  require_error<ArgumentError>([&] { layer.initialise(nn::PlacedRandom(0, 0)); }, "l.query.weight" + packed);
 }
 
 TEST_CASE("small matrices, and what no linear layer multiplies by, stay as they are") {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,13 @@ inline constexpr Index kFloatStrip = 2 * kWidth<float>, kBlockStrip = 32;
 template <class E>
 inline constexpr Index kBlockDepth = 64 / static_cast<Index>(sizeof(E));
 
+/// What int8 stands for, given the largest of the sizes: 0 where its inverse would not be finite, NaN where it is not.
+inline float int8_scale(float largest) {
+  if (!(largest <= (std::numeric_limits<float>::max)())) return std::numeric_limits<float>::quiet_NaN();
+  const float scale = largest / 127;
+  return scale >= (std::numeric_limits<float>::min)() ? scale : 0;
+}
+
 /// Of w [O,I]. float32: strips [I, kFloatStrip] one after another. Others: strips of blocks along the depth, each
 /// [2 halves][16 groups][16 outputs][entries of a group]: what tile registers and dot products of the CPU take. What is
 /// beyond O and I is zero.
@@ -48,8 +56,11 @@ class PackedMatrix {
       scales_ = Tensor<float, 1>({strips(kBlockStrip) * kBlockStrip});
       for (Index o = 0; o < out; ++o) {
         float largest = 0;
-        for (Index i = 0; i < in; ++i) largest = (std::max)(largest, std::abs(w[o * in + i]));
-        scales_(o) = largest / 127;
+        for (Index i = 0; i < in; ++i) {
+          const float size = std::abs(w[o * in + i]);
+          if (!(size <= largest) && !std::isnan(largest)) largest = size;  // NaN stays
+        }
+        scales_(o) = int8_scale(largest);
       }
       pack_blocks<std::int8_t>(w, [&](float value, Index o) {
         return static_cast<std::int8_t>(scales_(o) > 0 ? std::lrint(value / scales_(o)) : 0);
@@ -57,11 +68,10 @@ class PackedMatrix {
     }
   }
 
-  bool empty() const { return out_ == 0; }
+  bool empty() const { return !data_; }
   WeightType type() const { return type_; }
   Index out() const { return out_; }
   Index in() const { return in_; }
-  std::size_t bytes() const { return bytes_ + sizeof(float) * static_cast<std::size_t>(scales_.size()); }
 
   /// float32: the strip that begins at an output, [I, kFloatStrip].
   const float* strip(Index output) const { return reinterpret_cast<const float*>(data_.get()) + output * in_; }
@@ -87,7 +97,6 @@ class PackedMatrix {
   Index strips(Index width) const { return (out_ + width - 1) / width; }
 
   std::byte* allocate(std::size_t bytes) {
-    bytes_ = bytes;
     data_ = lion::detail::aligned_bytes(bytes);
     std::fill_n(data_.get(), bytes, std::byte(0));
     return data_.get();
@@ -119,7 +128,6 @@ class PackedMatrix {
 
   WeightType type_ = WeightType::float32;
   Index out_ = 0, in_ = 0;
-  std::size_t bytes_ = 0;
   lion::detail::AlignedBytes data_;
   Tensor<float, 1> scales_;
 };

@@ -1,6 +1,8 @@
 #pragma once
 /// The product of a linear layer with packed weights.
 
+#include <algorithm>
+
 #include "lion/cpu/dot_block.hpp"
 #include "lion/cpu/linear_product.hpp"
 
@@ -15,7 +17,7 @@ namespace detail {
 
 #ifdef LION_DOT_BLOCKS
 
-/// Bytes of a row that are converted at once.
+/// Bytes of a row that are converted at once: with all rows of a task 144 KiB of stack.
 inline constexpr Index kConvertedBytes = 1536;
 
 /// to [n] += scale · column_scales · sums; bfloat16 has neither.
@@ -96,6 +98,8 @@ inline void unpack(const PackedMatrix& w, Index output, Index p, Index depth, fl
     each(std::int8_t(), [&](std::int8_t value, Index o) { return static_cast<float>(value) * w.scales()[o]; });
   }
 }
+
+static_assert(kFloatStrip == kStripWidth<float>);
 
 /// By float weights, packed as such or unpacked a few strips at a time.
 inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output) {

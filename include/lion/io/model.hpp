@@ -3,6 +3,7 @@
 /// with a name, a shape and a value, as those of lion/model are.
 
 #include <filesystem>
+#include <string>
 #include <type_traits>
 #include <vector>
 

@@ -122,7 +122,10 @@ class Decays<S, mask::Selective> {
   Decays() = default;
   Decays(const DecayOptions& options, Index width, Index heads)
       : heads_(heads), prefix_(options.prefix), floor_(static_cast<S>(options.floor)) {
-    for (const std::string& name : options.names) a_.emplace_back(name, width, heads);
+    for (const std::string& name : options.names) {
+      a_.emplace_back(name, width, heads);
+      a_.back().weight.matrix = false;  // decays need every bit
+    }
   }
 
   void initialise(const PlacedRandom& random) {

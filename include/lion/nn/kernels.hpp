@@ -15,9 +15,18 @@
                                                                    const lion::View<const S, 2>&, lion::nn::Layers<S>, \
                                                                    lion::nn::Layers<S>, const lion::Executor&);
 
-#define LION_INSTANTIATE_PRODUCTS(S) LION_PRODUCTS(, S)
+#define LION_PACKED_PRODUCT(PREFIX)                                                                  \
+  PREFIX template void lion::nn::packed_product<float>(                                              \
+      const lion::View<const float, 2>&, lion::nn::Layers<const lion::cpu::PackedMatrix>,            \
+      lion::nn::Layers<const float>, const lion::View<const float, 2>&, const lion::View<float, 2>&, \
+      lion::nn::Then<float>, const lion::Executor&);
+#define LION_PACKED_PRODUCT_OF_float LION_PACKED_PRODUCT()
+#define LION_PACKED_PRODUCT_OF_double
+
+#define LION_INSTANTIATE_PRODUCTS(S) LION_PRODUCTS(, S) LION_PACKED_PRODUCT_OF_##S
 
 #ifdef LION_EXTERN_KERNELS
 LION_PRODUCTS(extern, float)
+LION_PACKED_PRODUCT(extern)
 LION_PRODUCTS(extern, double)
 #endif

@@ -43,6 +43,7 @@ class Linear {
 
   /// Weight truncated normal of deviation 0.02, bias 0: as timm.
   void initialise(const PlacedRandom& random) {
+    weight.require_unpacked();
     truncated_normal(weight, 0.02, random);
     bias.value.fill(S(0));
   }
@@ -58,11 +59,13 @@ class Linear {
   /// dx = dy W, or dx += dy W if `add`.
   void backward_input(const View<const S, 2>& dy, const View<S, 2>& dx, const Executor& executor,
                       bool add = false) const {
+    weight.require_unpacked();
     linear_product_input_gradient(dy, weight.value.data(), dx, add, executor);
   }
 
   /// Adds to the gradients of weight and bias; x as forward had it.
   void backward_weights(const View<const S, 2>& dy, const View<const S, 2>& x, const Executor& executor) {
+    weight.require_unpacked();
     linear_product_weight_gradient(dy, x, weight.grad.data(), bias.grad.data(), executor);
   }
 
@@ -86,6 +89,11 @@ void forward_layers(const View<const S, 2>& x, const std::array<const Linear<S>*
   std::array<const S*, P> weights, biases;
   std::array<const cpu::PackedMatrix*, P> packed;
   for (std::size_t p = 0; p < P; ++p) {
+    const cpu::PackedMatrix &first = layers[0]->weight.packed, &own = layers[p]->weight.packed;
+    if (first.empty() != own.empty() || first.type() != own.type()) {
+      throw ArgumentError(layers[p]->weight.name + " is not packed as " + layers[0]->weight.name +
+                          " is, expected layers side by side to be alike");
+    }
     weights[p] = layers[p]->weight.value.data();
     biases[p] = layers[p]->bias.value.data();
     packed[p] = &layers[p]->weight.packed;

@@ -32,18 +32,26 @@ struct Parameter {
 
   /// A zero gradient, if there is none yet. Throws ArgumentError if the weight is packed.
   void make_grad() {
-    if (!packed.empty())
-      throw ArgumentError(name + " is packed, expected it not to be: packed weights are for inference");
+    require_unpacked();
     if (grad.size() != value.size()) grad = Tensor<S, 1>(value.shape());
+  }
+
+  /// Throws ArgumentError if the weight is packed.
+  void require_unpacked() const {
+    if (!packed.empty()) {
+      throw ArgumentError(name + " is packed, expected it not to be: packed weights are for inference");
+    }
   }
 
   Index size() const { return value.size(); }
 
   /// Keeps the weight as `type`, in the order in which products read it, and `value` and `grad` no more: if it is the
-  /// matrix of a linear layer with at least 64 inputs and outputs. Others cost little, and decays need every bit.
+  /// matrix of a linear layer with at least 64 inputs and outputs; others cost little. Throws ArgumentError if it is
+  /// packed as another type.
   void pack(cpu::WeightType type)
     requires std::same_as<S, float>
   {
+    if (!packed.empty() && packed.type() != type) require_unpacked();
     if (!matrix || !packed.empty()) return;
     const Index out = shape.front(), in = out > 0 ? size() / out : 0;
     if (out < 64 || in < 64) return;
@@ -63,7 +71,7 @@ struct Parameter {
   Tensor<S, 1> value;        ///< [product of shape], or empty (`pack`)
   Tensor<S, 1> grad;         ///< [product of shape], or empty (`make_grad`); backward adds to it
   bool decay = true;         ///< whether weight decay applies: not to biases, norms, tokens, positions
-  bool matrix = false;       ///< whether a linear layer multiplies by it, and nothing else
+  bool matrix = false;       ///< whether `pack` may: a linear layer multiplies by it, and not to make decays
   cpu::PackedMatrix packed;  ///< after `pack`, in place of value and grad
 };
 

@@ -110,9 +110,10 @@ void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S
 }
 
 /// The same with packed weights, P of [O,I]. Outputs come first, so that one task after another reads the same weights.
-template <std::same_as<float> S>
+template <Real S>
 void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w, Layers<const S> bias,
                     const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor) {
+  static_assert(std::same_as<S, float>, "lion::nn::packed_product: weights are packed for float");
   if (y.extent(0) == 0) return;
   const cpu::WeightType type = w.front()->type();
   const Index in = x.extent(1), out = w.front()->out(), tokens = y.extent(0);

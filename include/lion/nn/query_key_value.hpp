@@ -28,12 +28,14 @@ class QueryKeyValue {
 
   /// dx = the gradient of x.
   void backward_input(const View<const S, 2>& dy, const View<S, 2>& dx, const Executor& executor) const {
+    for (const Linear<S>& part : parts) part.weight.require_unpacked();
     const auto weights = each<const S>(*this, [](auto& part) { return part.weight.value.data(); });
     linear_product_input_gradient<S>(dy, weights, dx, false, executor);
   }
 
   /// Adds to the gradients of weights and biases; x as forward had it.
   void backward_weights(const View<const S, 2>& dy, const View<const S, 2>& x, const Executor& executor) {
+    for (const Linear<S>& part : parts) part.weight.require_unpacked();
     const auto weights = each<S>(*this, [](auto& part) { return part.weight.grad.data(); });
     const auto biases = each<S>(*this, [](auto& part) { return part.bias.grad.data(); });
     linear_product_weight_gradient<S>(dy, x, weights, biases, executor);

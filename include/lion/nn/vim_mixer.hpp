@@ -192,7 +192,9 @@ class VimMixer {
           x_proj(Linear<S>::without_bias(name + ".x_proj" + suffix, mixer.inner(), mixer.selected())),
           dt_proj(name + ".dt_proj" + suffix, mixer.rank(), mixer.inner()),
           a_log(Parameter<S>::without_grad(name + "." + rates, {mixer.inner(), mixer.state()}, false)),
-          skip(Parameter<S>::without_grad(name + ".D" + suffix, {mixer.inner()}, false)) {}
+          skip(Parameter<S>::without_grad(name + ".D" + suffix, {mixer.inner()}, false)) {
+      x_proj.weight.matrix = dt_proj.weight.matrix = false;  // decays need every bit
+    }
 
     void initialise(const PlacedRandom& random, Index rank, Index state) {
       conv1d.initialise(random.stream(1));

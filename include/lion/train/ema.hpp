@@ -74,6 +74,7 @@ class Ema {
   /// The model has the weights of training again. Throws ArgumentError if it has them already.
   void swap_out() {
     if (!swapped_) throw ArgumentError("Ema: swap_out was called without a swap_in before it");
+    for (const nn::Parameter<S>* p : parameters_) p->require_unpacked();
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       std::copy_n(weights_[i].data(), weights_[i].size(), parameters_[i]->value.data());
     }
