@@ -181,7 +181,7 @@ class TileScope {
 
 /// sums [32,32] = a · b over `steps` tiles and blocks by tile registers: 0 … 3 sums, 4 and 5 rows, 6 and 7 the halves
 /// of a block. a1, the second tile of rows, may be nullptr. Of `next`, the strip that comes afterwards, a line of each
-/// half is asked for: the prefetchers do the rest, and weights that are not in the cache cost 3 to 10 % less.
+/// half is asked for, so that weights that are not in the cache come while these are multiplied.
 template <class Kind>
 void multiply_tiles(const typename Kind::Entry* a0, const typename Kind::Entry* a1, const typename Kind::Entry* b,
                     const typename Kind::Entry* next, Index steps, typename Kind::Sum* sums) {

@@ -85,6 +85,14 @@ class PackedMatrix {
   static constexpr Index block_size() {
     return kBlockStrip * kBlockDepth<E>;
   }
+  /// Where in its strip the entry i of output o stands.
+  template <class E>
+  static constexpr Index place(Index o, Index i) {
+    constexpr Index depth = kBlockDepth<E>, group = depth / 16, lanes = kBlockStrip / 2;
+    const Index column = o % kBlockStrip;
+    return i / depth * block_size<E>() + column / lanes * (lanes * depth) + i % depth / group * (lanes * group) +
+           column % lanes * group + i % group;
+  }
   /// Entries from one strip to the next.
   template <class E>
   Index strip_size() const {
@@ -113,16 +121,11 @@ class PackedMatrix {
 
   template <class E, class F>
   void pack_blocks(const float* w, F&& entry) {
-    constexpr Index depth = kBlockDepth<E>, group = depth / 16, lanes = kBlockStrip / 2;
     auto* to =
         reinterpret_cast<E*>(allocate(sizeof(E) * static_cast<std::size_t>(strips(kBlockStrip) * strip_size<E>())));
     for (Index o = 0; o < out_; ++o) {
-      E* column =
-          to + o / kBlockStrip * strip_size<E>() + o % kBlockStrip / lanes * (lanes * depth) + o % lanes * group;
-      for (Index i = 0; i < in_; ++i) {
-        column[i / depth * block_size<E>() + i % depth / group * (lanes * group) + i % group] =
-            entry(w[o * in_ + i], o);
-      }
+      E* strip = to + o / kBlockStrip * strip_size<E>();
+      for (Index i = 0; i < in_; ++i) strip[place<E>(o, i)] = entry(w[o * in_ + i], o);
     }
   }
 

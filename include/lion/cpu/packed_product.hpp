@@ -75,18 +75,13 @@ void add_dot_product(Matrix<float>& y, const ConstMatrix<float>& x, const Packed
 
 /// The strip of float weights that begins at an output, entries p … p + depth, in `memory`: [depth, kFloatStrip].
 inline void unpack(const PackedMatrix& w, Index output, Index p, Index depth, float* memory) {
-  constexpr Index width = kFloatStrip, lanes = kBlockStrip / 2;
+  constexpr Index width = kFloatStrip;
   const auto each = [&](auto entry, auto&& value) {
     using E = decltype(entry);
-    constexpr Index block = kBlockDepth<E>, group = block / 16;
     const E* blocks = w.blocks<E>(output);
-    const Index first = output % kBlockStrip;
     for (Index i = p; i < p + depth; ++i) {
-      const E* row =
-          blocks + i / block * PackedMatrix::block_size<E>() + i % block / group * (lanes * group) + i % group;
-      for (Index j = 0; j < width; ++j) {
-        const Index column = first + j;
-        memory[(i - p) * width + j] = value(row[column / lanes * (lanes * block) + column % lanes * group], output + j);
+      for (Index o = output; o < output + width; ++o) {
+        memory[(i - p) * width + o - output] = value(blocks[PackedMatrix::place<E>(o, i)], o);
       }
     }
   };
