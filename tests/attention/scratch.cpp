@@ -76,3 +76,17 @@ TEST_CASE("no more lanes are paid for than there are heads") {
   CHECK(scratch<float, mask::Linear>(form::Full{}, kShort, 1000) ==
         scratch<float, mask::Linear>(form::Full{}, kShort, 16));
 }
+
+TEST_CASE("few long sequences are worked on in halves: their denominators wait whatever the threads") {
+  const auto growth = [](Index lanes) {
+    const Lanes executor{lanes};
+    const auto at = [&](Index L) {
+      const View<const float, 4> x(nullptr, {1, 3, L, 64});
+      const Attention<mask::Decay, form::Chunk> attention{};
+      return static_cast<double>(attention.workspace_size(AttentionInputs<float>{x, x, x}, executor));
+    };
+    return (at(kLong) - at(kLong / 2)) / (kLong / 2);
+  };
+  CHECK(growth(1) == 3 * sizeof(float));
+  CHECK(growth(6) == 3 * sizeof(float));
+}

@@ -2,6 +2,7 @@
 /// Gradients of one head along one order, in tiles: the chunk form, and the full form as one chunk (math.md §4).
 
 #include "lion/cpu/backward_scratch.hpp"
+#include "lion/cpu/halves.hpp"
 
 namespace lion::cpu {
 
@@ -19,54 +20,69 @@ class BackwardWalk {
   static constexpr bool collapses = !decays && Direction::past && Direction::future;
   using Decay = TileDecay<A, M::decay>;
 
+  /// `begins`: nothing has come to the mask's scalars yet.
   BackwardWalk(const Head<T, M>& head, const UpstreamRows<T>& upstream, const GradientRows<A>& gradients,
-               Scratch& scratch)
+               Scratch& scratch, bool begins = true)
       : head_(head), upstream_(upstream), gradients_(gradients), s_(scratch) {
     s_.restart();
-    s_.scalars.clear(head_);
+    if (begins) s_.scalars.clear(head_);
   }
 
   void run_global(const IncomingBackward<A>& incoming)
     requires collapses
   {
-    start<true>(incoming);
-    if (incoming.keys.from_later) s_.keys.add(incoming.keys.from_later, head_.b, head_.h);
-    if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
-    const Pieces tiles = Pieces::even(head_.sequence, kTile);
-    enter_tiles<true, true, true>(tiles);
-    for (Index i = tiles.count; i-- > 0;) {
-      want(i > 0 ? tiles[i - 1] : Stretch{});
-      begin(tiles[i]);
-      look<true, true, true>(tiles[i], Edge<A>{}, {});
-      end(tiles[i]);
-    }
+    start_global(incoming);
+    enter_tiles<true, true, true>(Pieces::even(head_.sequence, kTile));
+    look_globally();
   }
 
   template <class Give>
   void run(Index chunk, const IncomingBackward<A>& incoming, Give&& give) {
     const Pieces chunks = Pieces::of(head_.sequence, chunk);
-    // Tokens after a segment pair with what it leaves behind at its right edge, tokens before it at its left.
-    const bool to_the_end = decays && (incoming.keys.from_later || incoming.queries.from_later);
-    double anchor_e = 0, anchor_f = 0;
     if (chunks.count > 1 || incoming.any()) {
-      sweep<true>(chunks, incoming, false, to_the_end, [](Stretch) {});
-      if constexpr (per_token) {
-        // A direction that is not looked in hands nothing over, whatever the caller passes on.
-        if (Direction::past) anchor_e = s_.keys.inner(incoming.queries.from_later, head_.b, head_.h);
-        if (Direction::future) anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
-      }
-      if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_later, head_.b, head_.h);
+      sweep_out<true>(chunks, sweep_states(incoming, true), incoming, false);
     }
     gradients_.begin_at_zero(head_);  // pairs add to rows of other tiles
-    DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);
-    sweep<false>(chunks, incoming, true, per_head && incoming.queries.from_earlier, [&](Stretch s) {
-      if constexpr (per_token) decay_gradient.chunk(head_, s, give);
-    });
-    if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_earlier, head_.b, head_.h);
+    sweep_out<false>(chunks, sweep_states(incoming, false), incoming, true);
+    finish(chunk, anchors_, give);
   }
 
-  /// dℓ of the head over this sequence, with one decay per head.
+  /// One of the two passes over a half of a sequence: as ForwardWalk's, with the states that each half left in the
+  /// middle.
+  void pass(HalfPass half, const form::Plan& plan, const IncomingBackward<A>& incoming,
+            const SweepStates<A>& of_earlier, const SweepStates<A>& of_later) {
+    const SweepStates<A>& to = half.later ? of_later : of_earlier;
+    if constexpr (collapses) {
+      if (plan.global) {
+        start_global(half.outwards
+                         ? IncomingBackward<A>{{of_earlier.keys, of_later.keys}, {of_earlier.queries, of_later.queries}}
+                         : IncomingBackward<A>{half.own(incoming.keys), half.own(incoming.queries)});
+        if (half.outwards) return look_globally();
+        enter_tiles<true, true, true>(Pieces::even(head_.sequence, kTile));
+        return store(to);
+      }
+    }
+    const Pieces chunks = Pieces::of(head_.sequence, plan.chunk);
+    if (half.outwards) {
+      half.later ? sweep_out<true>(chunks, of_earlier, incoming, true)
+                 : sweep_out<false>(chunks, of_later, incoming, true);
+    } else {
+      const SweepStates<const A> from = sweep_states(incoming, !half.later);
+      half.later ? sweep<false>(chunks, from, false, true) : sweep<true>(chunks, from, false, true);
+      store(to);
+    }
+  }
+
+  /// After the sweeps: gives dℓ of each token of the sequence, with one decay per token.
+  template <class Give>
+  void finish(Index chunk, Anchors anchors, Give&& give) const {
+    if constexpr (per_token) give_decays(s_.scalars, anchors, head_, Pieces::of(head_.sequence, chunk), give);
+  }
+
+  /// dℓ of the head over what has been swept, with one decay per head.
   double decay_sum() const { return decay_sum_; }
+  /// With one decay per token, after the sweep to the right.
+  Anchors anchors() const { return anchors_; }
 
   /// What the sequence's queries hand to keys after it (left to right: T) or before it (R), in the scratch's state.
   template <bool left_to_right>
@@ -76,11 +92,48 @@ class BackwardWalk {
   }
 
  private:
+  void start(const SweepStates<const A>& from) {
+    s_.keys.start(from.keys, head_.b, head_.h);
+    s_.queries.start(from.queries, head_.b, head_.h);
+    if constexpr (per_head) s_.crossed.start(from.crossed, head_.b, head_.h);
+  }
+
+  void store(const SweepStates<A>& to) const {
+    s_.keys.store(to.keys, head_.b, head_.h);
+    s_.queries.store(to.queries, head_.b, head_.h);
+    if constexpr (per_head) s_.crossed.store(to.crossed, head_.b, head_.h);
+  }
+
+  void start_global(const IncomingBackward<A>& incoming) {
+    start(sweep_states(incoming, true));
+    if (incoming.keys.from_later) s_.keys.add(incoming.keys.from_later, head_.b, head_.h);
+    if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
+  }
+
+  void look_globally() {
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
+    for (Index i = tiles.count; i-- > 0;) {
+      want(i > 0 ? tiles[i - 1] : Stretch{});
+      begin(tiles[i]);
+      look<true, true, true>(tiles[i], Edge<A>{}, {});
+      end(tiles[i]);
+    }
+  }
+
+  /// A sweep that ends where the sequence does. Tokens after a segment pair with what it leaves behind at its right
+  /// edge, tokens before it at its left.
   template <bool left_to_right>
-  void start(const IncomingBackward<A>& incoming) {
-    s_.keys.start(left_to_right ? incoming.keys.from_earlier : incoming.keys.from_later, head_.b, head_.h);
-    s_.queries.start(left_to_right ? incoming.queries.from_earlier : incoming.queries.from_later, head_.b, head_.h);
-    if constexpr (per_head) s_.crossed.start({}, head_.b, head_.h);
+  void sweep_out(const Pieces& chunks, const SweepStates<const A>& from, const IncomingBackward<A>& incoming,
+                 bool with_pairs) {
+    const SweepStates<const A> beyond = sweep_states(incoming, !left_to_right);
+    const bool to_the_end = left_to_right ? decays && (beyond.keys || beyond.queries) : per_head && beyond.queries;
+    sweep<left_to_right>(chunks, from, with_pairs, to_the_end);
+    if constexpr (per_token && left_to_right) {
+      // A direction that is not looked in hands nothing over, whatever the caller passes on.
+      if (Direction::past) anchors_.e = s_.keys.inner(beyond.queries, head_.b, head_.h);
+      if (Direction::future) anchors_.f = s_.queries.inner(beyond.keys, head_.b, head_.h);
+    }
+    if constexpr (per_head) decay_sum_ += s_.crossed.inner(beyond.queries, head_.b, head_.h);
   }
 
   /// Where a tile lies in its sweep: log of the decay, and tokens, between its chunk's near edge and the tile.
@@ -90,12 +143,11 @@ class BackwardWalk {
   };
 
   /// Left to right carries F and T, right to left G and R: keys serve the queries after them, and queries the keys.
-  template <bool left_to_right, class EndChunk>
-  void sweep(const Pieces& chunks, const IncomingBackward<A>& incoming, bool with_pairs, bool to_the_end,
-             EndChunk&& end_chunk) {
+  template <bool left_to_right>
+  void sweep(const Pieces& chunks, const SweepStates<const A>& from, bool with_pairs, bool to_the_end) {
     constexpr bool keys = left_to_right ? Direction::past : Direction::future;
     constexpr bool queries = left_to_right ? Direction::future : Direction::past;
-    start<left_to_right>(incoming);
+    start(from);
     for (Index i = 0; i < chunks.count; ++i) {
       const Stretch chunk = chunks[left_to_right ? i : chunks.count - 1 - i];
       const Pieces tiles = Pieces::even(chunk, kTile);
@@ -114,7 +166,6 @@ class BackwardWalk {
         end(tiles[at]);
       }
       if (i + 1 < chunks.count || to_the_end) enter_tiles<left_to_right, keys, queries>(tiles);
-      end_chunk(chunk);
     }
     gradients_.filled_keys = gradients_.filled_values = true;
   }
@@ -330,6 +381,7 @@ class BackwardWalk {
   Scratch& s_;
   Tile<A> dq_, dk_, dv_;  // the tiles in work: scratch, or the rows themselves
   double decay_sum_ = 0;
+  Anchors anchors_;
 };
 
 }  // namespace lion::cpu

@@ -20,7 +20,11 @@ struct BackwardLane {
   A *y = nullptr, *row_sum = nullptr;             // [L, E], [L], where they are computed again
   std::optional<ForwardLane<Types>> forward;
 
-  BackwardLane(Arena& arena, const AttentionDims& dims, bool again) : tiles(arena, dims.L, dims.D, dims.E) {
+  /// `apart`: what grows with the sequence lies elsewhere (BackwardHalves).
+  BackwardLane(Arena& arena, const AttentionDims& dims, bool again, bool apart)
+      : tiles(arena, apart ? 0 : dims.L, dims.D, dims.E) {
+    if (again) forward.emplace(arena, dims, !apart, true);
+    if (apart) return;
     if (!std::same_as<typename Types::T, A>) {
       dq = arena.take<A>(dims.L * dims.D);
       dk = arena.take<A>(dims.L * dims.D);
@@ -29,8 +33,47 @@ struct BackwardLane {
     if (again) {
       y = arena.take<A>(dims.L * dims.E);
       row_sum = arena.take<A>(dims.L);
-      forward.emplace(arena, dims, true, true);
     }
+  }
+};
+
+/// What the tasks of a call share where its sequences are in halves: of `parts` of groups of heads, each of which works
+/// on one head at a time.
+template <class Types>
+struct BackwardHalves {
+  using A = typename Types::A;
+  using M = typename Types::M;
+  static constexpr bool per_head = M::decay == mask::DecayKind::per_head;
+
+  MiddleStates<A> states;
+  MaskScalars<M::decay, M::gated> scalars;        // [parts, L]
+  double* decay_sums = nullptr;                   // [parts, sequences, 4], of each pass
+  Anchors* anchors = nullptr;                     // [parts, sequences]
+  A *dq = nullptr, *dk = nullptr, *dv = nullptr;  // [parts, L, D], [parts, L, D], [parts, L, E], as in BackwardLane
+  A *y = nullptr, *row_sum = nullptr;             // [parts, L, E], [parts, L], likewise
+  ForwardHalves<Types> forward;
+
+  BackwardHalves() = default;
+  BackwardHalves(Arena& arena, Index parts, Index sequences, const AttentionDims& dims, bool again)
+      : states(arena, parts * sequences, per_head ? 3 : 2, dims.D, dims.E),
+        scalars(arena, parts * dims.L),
+        decay_sums(arena.take<double>(parts * sequences * 4)),
+        anchors(arena.take<Anchors>(parts * sequences)) {
+    if (!std::same_as<typename Types::T, A>) {
+      dq = arena.take<A>(parts * dims.L * dims.D);
+      dk = arena.take<A>(parts * dims.L * dims.D);
+      dv = arena.take<A>(parts * dims.L * dims.E);
+    }
+    if (again) {
+      y = arena.take<A>(parts * dims.L * dims.E);
+      row_sum = arena.take<A>(parts * dims.L);
+      forward = ForwardHalves<Types>(arena, parts, sequences, dims, true, true);
+    }
+  }
+
+  SweepStates<A> middle(Index sequence, bool later) const {
+    const auto state = [&](Index kind) { return states(sequence, later, kind); };
+    return {state(0), state(1), per_head ? state(2) : View<A, 4>()};
   }
 };
 
@@ -49,12 +92,13 @@ class BackwardCall {
     const Index groups = dims.L == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
     parts_ = parts_of_group(groups, dims);
     tasks_ = groups * parts_;
-    lanes_ = executor.lanes(tasks_);
+    if (dims.H > 0) halves_ = halves_of<Types>(tasks_, options);
+    lanes_ = executor.lanes(halves_ ? 2 * tasks_ : tasks_);
     Arena shared;
     Shared(shared, *this, orders);
     shared_size_ = aligned(shared.used());
     Arena arena;
-    BackwardLane<Types>(arena, dims, again);
+    BackwardLane<Types>(arena, dims, again, static_cast<bool>(halves_));
     // Sums of misaligned rows are taken in another order: every lane begins alike, for the same bits.
     lane_size_ = aligned(arena.used());
   }
@@ -66,12 +110,13 @@ class BackwardCall {
     Arena arena_of_all(scratch);
     const Shared shared(arena_of_all, *this, masks.size());
     std::byte* lanes = scratch + shared_size_;
-    executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
-      const FlushSubnormals flush;
-      Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
-      BackwardLane<Types> lane(arena, dims_, again_);
-      run_part(task, masks, upstream, out, mask_gradients, incoming, lane, shared);
-    });
+    if (halves_) {
+      run_halves(masks, upstream, out, mask_gradients, incoming, lanes, shared);
+    } else {
+      for_each_task(tasks_, lanes, [&](Index task, BackwardLane<Types>& lane) {
+        run_part(part_of(task), masks, upstream, out, mask_gradients, incoming, lane, shared);
+      });
+    }
     if (parts_ > 1) {
       executor_.for_each_task(tasks_ / parts_, [&](Index group, Index) { sum_parts(group, out, shared); });
     }
@@ -83,6 +128,7 @@ class BackwardCall {
   struct Shared {
     double* per_head = nullptr;      // [R, B·sequences, H]: dℓ of one head summed over one sequence
     A *dq = nullptr, *dk = nullptr;  // [B, Hk, parts, L, D], where a group has more than one part
+    BackwardHalves<Types> halves;
 
     Shared(Arena& arena, const BackwardCall& call, std::size_t orders) {
       const AttentionDims& dims = call.dims_;
@@ -93,8 +139,44 @@ class BackwardCall {
         dq = arena.take<A>(dims.B * dims.Hk * call.parts_ * dims.L * dims.D);
         dk = arena.take<A>(dims.B * dims.Hk * call.parts_ * dims.L * dims.D);
       }
+      if (call.halves_) {
+        const Index parts = dims.B * dims.Hk * call.parts_;
+        halves = BackwardHalves<Types>(arena, parts, sequence_count(call.in_), dims, call.again_);
+      }
     }
   };
+
+  /// The part of a group of heads, in one sequence, that a task works on.
+  struct Part {
+    Index b, group;
+    Index place;       // among all parts of a sequence
+    Index index;       // of the sequence
+    Index first, end;  // heads
+    Stretch sequence;
+  };
+  Part part_of(Index task) const {
+    const Index sequences = sequence_count(in_), heads = dims_.H / dims_.Hk, part = task / sequences % parts_;
+    Part p;
+    p.place = task / sequences;
+    p.index = task % sequences;
+    p.group = p.place / parts_ % dims_.Hk;
+    p.b = p.place / (parts_ * dims_.Hk);
+    p.first = p.group * heads + heads * part / parts_;
+    p.end = p.group * heads + heads * (part + 1) / parts_;
+    p.sequence = sequence_of(in_, p.index);
+    return p;
+  }
+
+  /// body(task, lane), each lane with its own scratch.
+  template <class Body>
+  void for_each_task(Index tasks, std::byte* lanes, Body&& body) const {
+    executor_.for_each_task(tasks, [&](Index task, Index lane_index) {
+      const FlushSubnormals flush;
+      Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
+      BackwardLane<Types> lane(arena, dims_, again_, static_cast<bool>(halves_));
+      body(task, lane);
+    });
+  }
 
   /// The tasks of a group of `heads`: as many as keep about 16 threads busy, where groups are few (Hydra has one per
   /// sequence). By the shape alone, for the same bits.
@@ -136,24 +218,49 @@ class BackwardCall {
     }
   }
 
-  void run_part(Index task, Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
+  void run_part(const Part& part, Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
                 Gradients mask_gradients, const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
                 const Shared& shared) const;
+
+  void run_halves(Masks masks, const AttentionUpstream<T>& upstream, const AttentionGradients<T>& out,
+                  Gradients mask_gradients, const IncomingBackward<A>& incoming, std::byte* lanes,
+                  const Shared& shared) const;
+
+  using Walk =
+      std::conditional_t<Types::recurrent, RnnBackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>,
+                         BackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>>;
+
+  /// dℓ of one head summed over one sequence.
+  double* head_sum(const Shared& shared, std::size_t r, const Part& p, Index h) const {
+    const Index sequences = sequence_count(in_), row = p.b * sequences + p.index;
+    return shared.per_head + (static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h;
+  }
+
+  /// Takes dℓ of a token, with one decay per token.
+  auto decay_of_token(const Head<T, M>& head, const MaskGradients<M, T>& mask_gradients) const {
+    return [&](Index t, double value) {
+      if constexpr (M::decay == mask::DecayKind::per_token) {
+        const bool cut = head.log_decay(t) <= mask::kCut;
+        mask_gradients.log_decay(head.b, head.h, t, cut ? A(0) : static_cast<A>(value));
+      }
+    };
+  }
+
+  void give_gates(const Head<T, M>& head, const MaskScalars<M::decay, M::gated>& scalars,
+                  const MaskGradients<M, T>& mask_gradients) const {
+    if constexpr (M::gated) {
+      for (Index p = head.sequence.first; p < head.sequence.end(); ++p) {
+        const Index t = head.token(p);
+        mask_gradients.gate(head.b, head.h, t, static_cast<A>(scalars.gate[t]));
+      }
+    }
+  }
 
   void run_head(const OrderedMask<M, T>& mask, const MaskGradients<M, T>& mask_gradients, const UpstreamRows<T>& rows,
                 const GradientRows<A>& gradients, const IncomingBackward<A>& incoming, Index b, Index h,
                 Stretch sequence, BackwardLane<Types>& lane, double& sum) const {
-    using Walk = std::conditional_t<Types::recurrent,
-                                    RnnBackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>,
-                                    BackwardWalk<T, M, typename Types::Normaliser, typename Types::Direction>>;
     const Head<T, M> head = head_of(in_, mask, dims_, b, h, sequence, options_.scale);
     Walk walk(head, rows, gradients, lane.tiles);
-    const auto give = [&](Index t, double value) {
-      if constexpr (M::decay == mask::DecayKind::per_token) {
-        const bool cut = head.log_decay(t) <= mask::kCut;
-        mask_gradients.log_decay(b, h, t, cut ? A(0) : static_cast<A>(value));
-      }
-    };
     bool done = false;
     if constexpr (Walk::collapses) {
       if (options_.plan.global) {
@@ -161,41 +268,39 @@ class BackwardCall {
         done = true;
       }
     }
-    if (!done) walk.run(options_.plan.chunk, incoming, give);
+    if (!done) walk.run(options_.plan.chunk, incoming, decay_of_token(head, mask_gradients));
     sum = walk.decay_sum();
-    if constexpr (M::gated) {
-      for (Index p = sequence.first; p < sequence.end(); ++p) {
-        const Index t = head.token(p);
-        mask_gradients.gate(b, h, t, static_cast<A>(lane.tiles.scalars.gate[t]));
-      }
-    }
+    give_gates(head, lane.tiles.scalars, mask_gradients);
   }
 
-  /// dy, y and δ of a head; y and δ are computed again where the caller has not kept them.
-  UpstreamRows<T> upstream_rows(Masks masks, const AttentionUpstream<T>& upstream, const Incoming<A>& incoming, Index b,
-                                Index h, Stretch sequence, BackwardLane<Types>& lane) const {
+  /// dy, y and δ of a head; y [L, E] and δ [L] are those that are computed again, where the caller has not kept them.
+  UpstreamRows<T> upstream_rows(Masks masks, const AttentionUpstream<T>& upstream, Index b, Index h, A* y,
+                                A* row_sum) const {
     UpstreamRows<T> rows;
     rows.dy = rows_of(upstream.dy, b, h);
     rows.share = A(1) / static_cast<A>(masks.size());
     if constexpr (!Types::Normaliser::divides) return rows;
-    if (!again_) {
+    if (again_) {
+      rows.y_wide = {y, dims_.E};
+      rows.row_sum = row_sum;
+    } else {
       rows.y = rows_of(upstream.y, b, h);
       rows.row_sum = upstream.row_sum.at(b, h);
       rows.row_sum_stride = upstream.row_sum.stride(2);
-      return rows;
     }
-    const Rows<A> y{lane.y, dims_.E};
-    const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index count) {
-      divide_rows<typename Types::Normaliser>(n, d, count, options_.epsilon, rows.share,
+    return rows;
+  }
+
+  /// Takes the sums of rows that are computed again.
+  auto finish_again(Masks masks, A* y, A* row_sum) const {
+    return [this, share = A(1) / static_cast<A>(masks.size()), y, row_sum](auto&& token_of, Tile<A> n, const A* d,
+                                                                           Index count) {
+      divide_rows<typename Types::Normaliser>(n, d, count, options_.epsilon, share,
                                               [&](Index i, const A* row, A factor, A delta) {
-                                                finish_row(row, dims_.E, factor, y(token_of(i)));
-                                                lane.row_sum[token_of(i)] = delta;
+                                                finish_row(row, dims_.E, factor, y + token_of(i) * dims_.E);
+                                                row_sum[token_of(i)] = delta;
                                               });
     };
-    forward_head<Types>(in_, masks, options_, dims_, b, h, sequence, *lane.forward, y, incoming, {}, finish);
-    rows.y_wide = {lane.y, dims_.E};
-    rows.row_sum = lane.row_sum;
-    return rows;
   }
 
   Rows<A> wide(const View<T, 4>& out, Index b, Index h, A* scratch) const {
@@ -214,47 +319,128 @@ class BackwardCall {
   CallOptions options_;
   bool again_;
   Executor executor_;
+  Halves halves_;
   Index parts_ = 1, tasks_ = 0, lanes_ = 1;
   std::size_t shared_size_ = 0, lane_size_ = 0;
 };
 
 // Outside the class, and so not inline: `extern template` (cpu/kernels.hpp) keeps it out of other files.
 template <class Types>
-void BackwardCall<Types>::run_part(Index task, Masks masks, const AttentionUpstream<T>& upstream,
+void BackwardCall<Types>::run_part(const Part& p, Masks masks, const AttentionUpstream<T>& upstream,
                                    const AttentionGradients<T>& out, Gradients mask_gradients,
                                    const IncomingBackward<A>& incoming, BackwardLane<Types>& lane,
                                    const Shared& shared) const {
-  const Index sequences = sequence_count(in_), index = task % sequences;
-  const Index part = task / sequences % parts_, group = task / (sequences * parts_) % dims_.Hk;
-  const Index b = task / (sequences * parts_ * dims_.Hk), heads = dims_.H / dims_.Hk;
-  const Stretch sequence = sequence_of(in_, index);
   const bool alone = parts_ == 1;
-  const Index of_part = ((b * dims_.Hk + group) * parts_ + part) * dims_.L * dims_.D;
-  const Rows<A> dq = alone ? wide(out.dq, b, group, lane.dq) : Rows<A>{shared.dq + of_part, dims_.D};
-  const Rows<A> dk = alone ? wide(out.dk, b, group, lane.dk) : Rows<A>{shared.dk + of_part, dims_.D};
-  const Index first = group * heads;
-  for (Index t = sequence.first; heads == 0 && t < sequence.end(); ++t) {
+  const Index of_part = p.place * dims_.L * dims_.D;
+  const Rows<A> dq = alone ? wide(out.dq, p.b, p.group, lane.dq) : Rows<A>{shared.dq + of_part, dims_.D};
+  const Rows<A> dk = alone ? wide(out.dk, p.b, p.group, lane.dk) : Rows<A>{shared.dk + of_part, dims_.D};
+  for (Index t = p.sequence.first; dims_.H == 0 && t < p.sequence.end(); ++t) {
     std::fill_n(dq(t), dims_.D, A(0));
     std::fill_n(dk(t), dims_.D, A(0));
   }
-  for (Index h = first + heads * part / parts_; h < first + heads * (part + 1) / parts_; ++h) {
-    const Rows<A> dv = wide(out.dv, b, h, lane.dv);
-    const UpstreamRows<T> rows = upstream_rows(masks, upstream, incoming.keys, b, h, sequence, lane);
+  for (Index h = p.first; h < p.end; ++h) {
+    const Rows<A> dv = wide(out.dv, p.b, h, lane.dv);
+    if (again_) {
+      forward_head<Types>(in_, masks, options_, dims_, p.b, h, p.sequence, *lane.forward, {lane.y, dims_.E},
+                          incoming.keys, {}, finish_again(masks, lane.y, lane.row_sum));
+    }
+    const UpstreamRows<T> rows = upstream_rows(masks, upstream, p.b, h, lane.y, lane.row_sum);
     for (std::size_t r = 0; r < masks.size(); ++r) {
       double sum = 0;
-      const bool first_of_group = r == 0 && h == first + heads * part / parts_;
-      run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv, !first_of_group, r > 0}, incoming, b, h, sequence, lane,
-               sum);
-      if constexpr (M::decay == mask::DecayKind::per_head) {
-        const Index row = b * sequences + index;
-        shared.per_head[(static_cast<Index>(r) * dims_.B * sequences + row) * dims_.H + h] = sum;
-      }
+      const bool first_of_group = r == 0 && h == p.first;
+      run_head(masks[r], mask_gradients[r], rows, {dq, dk, dv, !first_of_group, r > 0}, incoming, p.b, h, p.sequence,
+               lane, sum);
+      if constexpr (M::decay == mask::DecayKind::per_head) *head_sum(shared, r, p, h) = sum;
     }
-    narrow(dv, sequence, dims_.E, out.dv, b, h);
+    narrow(dv, p.sequence, dims_.E, out.dv, p.b, h);
   }
   if (!alone) return;
-  narrow(dq, sequence, dims_.D, out.dq, b, group);
-  narrow(dk, sequence, dims_.D, out.dk, b, group);
+  narrow(dq, p.sequence, dims_.D, out.dq, p.b, p.group);
+  narrow(dk, p.sequence, dims_.D, out.dk, p.b, p.group);
+}
+
+/// Head after head of each part, and order after order: both halves of every sequence at once, pass after pass.
+template <class Types>
+void BackwardCall<Types>::run_halves(Masks masks, const AttentionUpstream<T>& upstream,
+                                     const AttentionGradients<T>& out, Gradients mask_gradients,
+                                     const IncomingBackward<A>& incoming, std::byte* lanes,
+                                     const Shared& shared) const {
+  const BackwardHalves<Types>& halves = shared.halves;
+  const Index L = dims_.L, D = dims_.D, E = dims_.E, heads = (dims_.H / dims_.Hk + parts_ - 1) / parts_;
+  const auto from = [&](A* rows, Index place, Index width) { return rows ? rows + place * L * width : nullptr; };
+  const bool alone = parts_ == 1;
+  const auto dq_of = [&](const Part& p) {
+    return alone ? wide(out.dq, p.b, p.group, from(halves.dq, p.place, D)) : Rows<A>{from(shared.dq, p.place, D), D};
+  };
+  const auto dk_of = [&](const Part& p) {
+    return alone ? wide(out.dk, p.b, p.group, from(halves.dk, p.place, D)) : Rows<A>{from(shared.dk, p.place, D), D};
+  };
+  const auto dv_of = [&](const Part& p, Index h) { return wide(out.dv, p.b, h, from(halves.dv, p.place, E)); };
+  // Of every part the i-th head: body(part, h, task, lane) for whole sequences, and with a pass for halves.
+  const auto each = [&](Index i, auto&& body) {
+    for_each_task(tasks_, lanes, [&](Index task, BackwardLane<Types>& lane) {
+      const Part p = part_of(task);
+      if (p.first + i < p.end) body(p, p.first + i, task, lane);
+    });
+  };
+  const auto each_half = [&](Index i, bool outwards, auto&& body) {
+    for_each_task(2 * tasks_, lanes, [&](Index task, BackwardLane<Types>& lane) {
+      const Part p = part_of(task / 2);
+      if (p.first + i < p.end) body(p, p.first + i, task / 2, HalfPass{task % 2 == 1, outwards}, lane);
+    });
+  };
+  for (Index i = 0; i < heads; ++i) {
+    for (std::size_t pass = 0; again_ && pass < 2 * masks.size(); ++pass) {
+      each_half(i, pass % 2 == 1, [&](const Part& p, Index h, Index task, HalfPass half, BackwardLane<Types>& lane) {
+        A *y = from(halves.y, p.place, E), *row_sum = from(halves.row_sum, p.place, 1);
+        const auto& states = halves.forward.states;
+        forward_half<Types>(in_, masks, pass / 2, options_, dims_, p.b, h, halves_(p.sequence, half.later), half,
+                            *lane.forward, {y, E}, from(halves.forward.waiting_d, p.place, 1), incoming.keys,
+                            states(task, false), states(task, true), finish_again(masks, y, row_sum));
+      });
+    }
+    for (std::size_t r = 0; r < masks.size(); ++r) {
+      // filled: rows of these gradients hold sums.
+      const auto with_walk = [&](const Part& p, Index h, Stretch tokens, bool filled_keys, bool filled_values,
+                                 bool begins, BackwardLane<Types>& lane, auto&& body) {
+        const UpstreamRows<T> rows =
+            upstream_rows(masks, upstream, p.b, h, from(halves.y, p.place, E), from(halves.row_sum, p.place, 1));
+        lane.tiles.scalars = halves.scalars.from(p.place * L);
+        const Head<T, M> head = head_of(in_, masks[r], dims_, p.b, h, tokens, options_.scale);
+        Walk walk(head, rows, {dq_of(p), dk_of(p), dv_of(p, h), filled_keys, filled_values}, lane.tiles, begins);
+        body(head, walk);
+      };
+      for (const bool outwards : {false, true}) {
+        each_half(i, outwards, [&](const Part& p, Index h, Index task, HalfPass half, BackwardLane<Types>& lane) {
+          const bool second = outwards && !options_.plan.global;
+          with_walk(p, h, halves_(p.sequence, half.later), i > 0 || r > 0 || second, r > 0 || second, !outwards, lane,
+                    [&](const Head<T, M>&, Walk& walk) {
+                      walk.pass(half, options_.plan, incoming, halves.middle(task, false), halves.middle(task, true));
+                      halves.decay_sums[4 * task + 2 * outwards + half.later] = walk.decay_sum();
+                      if (outwards && half.later) halves.anchors[task] = walk.anchors();
+                    });
+        });
+      }
+      each(i, [&](const Part& p, Index h, Index task, BackwardLane<Types>& lane) {
+        with_walk(p, h, p.sequence, true, true, false, lane, [&](const Head<T, M>& head, Walk& walk) {
+          walk.finish(options_.plan.chunk, halves.anchors[task], decay_of_token(head, mask_gradients[r]));
+          give_gates(head, lane.tiles.scalars, mask_gradients[r]);
+        });
+        const double* sums = halves.decay_sums + 4 * task;
+        if constexpr (M::decay == mask::DecayKind::per_head) {
+          *head_sum(shared, r, p, h) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        }
+      });
+    }
+    each(i, [&](const Part& p, Index h, Index, BackwardLane<Types>&) {
+      narrow(dv_of(p, h), p.sequence, E, out.dv, p.b, h);
+    });
+  }
+  if (!alone || std::same_as<T, A>) return;
+  each(0, [&](const Part& p, Index, Index, BackwardLane<Types>&) {
+    narrow(dq_of(p), p.sequence, D, out.dq, p.b, p.group);
+    narrow(dk_of(p), p.sequence, D, out.dk, p.b, p.group);
+  });
 }
 
 }  // namespace lion::cpu

@@ -1,6 +1,7 @@
 #pragma once
 /// n' of one head along one order, in tiles: the chunk form, and the full form as one chunk (math.md §1, §3).
 
+#include "lion/cpu/halves.hpp"
 #include "lion/cpu/pairs.hpp"
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
@@ -65,16 +66,9 @@ class ForwardWalk {
   void run_global(const Incoming<A>& incoming)
     requires collapses
   {
-    summarise<true>(incoming.from_earlier);
-    if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
-    const Pieces tiles = Pieces::even(head_.sequence, kTile);
-    for (Index i = tiles.count; i-- > 0;) {
-      want_rows(i > 0 ? tiles[i - 1] : Stretch{});
-      begin(tiles[i]);
-      look(tiles[i].size, Edge<A>{}, 0.0);
-      rows_.end(head_, tiles[i], true);
-    }
-    rows_.keep();
+    start_global(incoming);
+    enter_tiles<true>(Pieces::even(head_.sequence, kTile));
+    look_globally();
   }
 
   /// Pairs inside chunks, states across. `outgoing`, if present, receives the forward state after the last token.
@@ -87,6 +81,28 @@ class ForwardWalk {
     if constexpr (Direction::future) sweep<false>(chunks, incoming.from_later, true, {});
   }
 
+  /// One of the two passes over a half of a sequence; `of_earlier` and `of_later` are the states that the halves leave
+  /// in its middle.
+  void pass(HalfPass half, const form::Plan& plan, const Incoming<A>& incoming, const View<A, 4>& of_earlier,
+            const View<A, 4>& of_later) {
+    const View<A, 4>& to = half.later ? of_later : of_earlier;
+    if constexpr (collapses) {
+      if (plan.global) {
+        start_global(half.outwards ? Incoming<A>{of_earlier, of_later} : half.own(incoming));
+        if (half.outwards) return look_globally();
+        enter_tiles<true>(Pieces::even(head_.sequence, kTile));
+        return s_.state.store(to, head_.b, head_.h);
+      }
+    }
+    const Pieces chunks = Pieces::of(head_.sequence, plan.chunk);
+    if (half.outwards) {
+      half.later ? sweep<true>(chunks, of_earlier, true, {}) : sweep<false>(chunks, of_later, true, {});
+    } else {
+      half.later ? sweep<false>(chunks, incoming.from_later, false, to)
+                 : sweep<true>(chunks, incoming.from_earlier, false, to);
+    }
+  }
+
   /// What the sequence hands to the tokens after it (U, left to right) or before it (W), in the scratch's state.
   template <bool left_to_right>
   void summarise(const View<const A, 4>& incoming) {
@@ -95,6 +111,22 @@ class ForwardWalk {
   }
 
  private:
+  void start_global(const Incoming<A>& incoming) {
+    s_.state.start(incoming.from_earlier, head_.b, head_.h);
+    if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
+  }
+
+  void look_globally() {
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
+    for (Index i = tiles.count; i-- > 0;) {
+      want_rows(i > 0 ? tiles[i - 1] : Stretch{});
+      begin(tiles[i]);
+      look(tiles[i].size, Edge<A>{}, 0.0);
+      rows_.end(head_, tiles[i], true);
+    }
+    rows_.keep();
+  }
+
   template <bool left_to_right>
   void sweep(const Pieces& chunks, const View<const A, 4>& incoming, bool with_pairs, const View<A, 4>& outgoing) {
     s_.state.start(incoming, head_.b, head_.h);

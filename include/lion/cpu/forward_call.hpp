@@ -5,7 +5,6 @@
 #include "lion/cpu/forward.hpp"
 #include "lion/cpu/rnn_forward.hpp"
 #include "lion/cpu/subnormals.hpp"
-#include "lion/form/cost.hpp"
 
 namespace lion::cpu {
 
@@ -76,6 +75,13 @@ struct ForwardLane {
   }
 };
 
+/// What the sums of one head along one order are made by.
+template <class Types, class Finish>
+using ForwardWalkOf = std::conditional_t<
+    Types::recurrent,
+    RnnForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser, typename Types::Direction, Finish>,
+    ForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser, typename Types::Direction, Finish>>;
+
 /// Whether rows are visited more than once: by two sweeps, or by several orders.
 template <class Types>
 bool revisits_rows(const CallOptions& options, std::size_t orders, bool incoming) {
@@ -91,11 +97,7 @@ void forward_head(const AttentionInputs<typename Types::T>& in, typename Types::
                   Rows<typename Types::A> wide, const Incoming<typename Types::A>& incoming,
                   const View<typename Types::A, 4>& outgoing, Finish&& finish) {
   using A = typename Types::A;
-  using Walk = std::conditional_t<Types::recurrent,
-                                  RnnForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser,
-                                                 typename Types::Direction, Finish&>,
-                                  ForwardWalk<typename Types::T, typename Types::M, typename Types::Normaliser,
-                                              typename Types::Direction, Finish&>>;
+  using Walk = ForwardWalkOf<Types, Finish&>;
   RowSums<A, Finish&> rows{lane.n, lane.d, wide, lane.waiting_d, Types::Normaliser::divides, finish};
   for (std::size_t r = 0; r < masks.size(); ++r) {
     rows.last_order = r + 1 == masks.size();
@@ -109,6 +111,47 @@ void forward_head(const AttentionInputs<typename Types::T>& in, typename Types::
     }
     walk.run(options.plan.chunk, incoming, outgoing);
   }
+}
+
+/// How long sequences are cut in two, of tasks that a call has one of for each head of each sequence.
+template <class Types>
+Halves halves_of(Index sequences, const CallOptions& options) {
+  if (!Types::both) return {};
+  const bool by_token = Types::recurrent || options.plan.global;
+  return Halves::where_they_pay(sequences, options.longest, by_token ? kTile : options.plan.chunk);
+}
+
+/// What the tasks of a call share where its sequences are in halves: states, and sums that wait, of `heads`.
+template <class Types>
+struct ForwardHalves {
+  using A = typename Types::A;
+  MiddleStates<A> states;
+  A* waiting_d = nullptr;  // [heads, L], where rows are visited more than once and divided
+  A* waiting_n = nullptr;  // [heads, L, E], where y cannot hold the sums
+
+  ForwardHalves() = default;
+  ForwardHalves(Arena& arena, Index heads, Index sequences, const AttentionDims& dims, bool revisits,
+                bool held = std::same_as<typename Types::T, A>)
+      : states(arena, heads * sequences, 1, dims.D, dims.E) {
+    if (revisits && Types::Normaliser::divides) waiting_d = arena.take<A>(heads * dims.L);
+    if (revisits && !held) waiting_n = arena.take<A>(heads * dims.L * dims.E);
+  }
+};
+
+/// One pass of order `r` over a half of a sequence: the one of `states`, its sums waiting in `waiting_d`; see RowSums
+/// for finish.
+template <class Types, class Finish>
+void forward_half(const AttentionInputs<typename Types::T>& in, typename Types::Masks masks, std::size_t r,
+                  const CallOptions& options, const AttentionDims& dims, Index b, Index h, Stretch half, HalfPass pass,
+                  ForwardLane<Types>& lane, Rows<typename Types::A> wide, typename Types::A* waiting_d,
+                  const Incoming<typename Types::A>& incoming, const View<typename Types::A, 4>& of_earlier,
+                  const View<typename Types::A, 4>& of_later, Finish&& finish) {
+  using A = typename Types::A;
+  RowSums<A, Finish&> rows{lane.n, lane.d, wide, waiting_d, Types::Normaliser::divides, finish};
+  rows.filled = r > 0 || (pass.outwards && !options.plan.global);
+  rows.last_order = r + 1 == masks.size();
+  const auto head = head_of(in, masks[r], dims, b, h, half, options.scale);
+  ForwardWalkOf<Types, Finish&>(head, rows, lane.tiles).pass(pass, options.plan, incoming, of_earlier, of_later);
 }
 
 /// y and δ from the complete sums of a tile (math.md §1): store(row, n [E], factor, δ), y being factor · n, or 0
@@ -149,15 +192,20 @@ class ForwardCall {
               bool incoming, const Executor& executor)
       : in_(in), dims_(dims), options_(options), executor_(executor) {
     tasks_ = dims.L == 0 ? 0 : dims.B * dims.H * sequence_count(in);
+    halves_ = halves_of<Types>(tasks_, options);
+    if (halves_) tasks_ *= 2;
     lanes_ = executor.lanes(tasks_);
     revisits_ = revisits_rows<Types>(options, orders, incoming);
+    Arena shared;
+    if (halves_) ForwardHalves<Types>(shared, dims.B * dims.H, sequence_count(in), dims, revisits_);
+    shared_size_ = aligned(shared.used());
     Arena arena;
-    ForwardLane<Types>(arena, dims, revisits_);
+    ForwardLane<Types>(arena, dims, revisits_ && !halves_);
     // Sums of misaligned rows are taken in another order: every lane begins alike, for the same bits.
     lane_size_ = aligned(arena.used());
   }
 
-  std::size_t scratch() const { return static_cast<std::size_t>(lanes_) * lane_size_; }
+  std::size_t scratch() const { return shared_size_ + static_cast<std::size_t>(lanes_) * lane_size_; }
 
   void run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
            const View<A, 4>& outgoing, std::byte* scratch) const;
@@ -167,39 +215,53 @@ class ForwardCall {
   AttentionDims dims_;
   CallOptions options_;
   Executor executor_;
+  Halves halves_;
   Index tasks_ = 0, lanes_ = 1;
   bool revisits_ = false;
-  std::size_t lane_size_ = 0;
+  std::size_t shared_size_ = 0, lane_size_ = 0;
 };
 
 // Outside the class, and so not inline: `extern template` (cpu/kernels.hpp) keeps it out of other files.
 template <class Types>
 void ForwardCall<Types>::run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
                              const View<A, 4>& outgoing, std::byte* scratch) const {
-  executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
-    const FlushSubnormals flush;
-    Arena arena(scratch + static_cast<std::size_t>(lane_index) * lane_size_);
-    ForwardLane<Types> lane(arena, dims_, revisits_);
-    const Index sequences = sequence_count(in_), b = task / (dims_.H * sequences);
-    const Index h = task / sequences % dims_.H;
-    const Rows<T> y = rows_of(out.y, b, h);
-    const A share = A(1) / static_cast<A>(masks.size());
-    const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index rows) {
-      divide_rows<typename Types::Normaliser>(n, d, rows, options_.epsilon, share,
-                                              [&](Index i, const A* row, A factor, A delta) {
-                                                finish_row(row, dims_.E, factor, y(token_of(i)));
-                                                if (out.row_sum) out.row_sum(b, h, token_of(i)) = delta;
-                                              });
-    };
-    Rows<A> wide;
-    if constexpr (std::same_as<T, A>) {
-      wide = y;
-    } else {
-      wide = {lane.waiting_n, dims_.E};
-    }
-    forward_head<Types>(in_, masks, options_, dims_, b, h, sequence_of(in_, task % sequences), lane, wide, incoming,
-                        outgoing, finish);
-  });
+  Arena arena_of_all(scratch);
+  const Index count = sequence_count(in_);
+  ForwardHalves<Types> shared;
+  if (halves_) shared = ForwardHalves<Types>(arena_of_all, dims_.B * dims_.H, count, dims_, revisits_);
+  std::byte* lanes = scratch + shared_size_;
+  const std::size_t passes = halves_ ? 2 * masks.size() : 1;
+  for (std::size_t pass = 0; pass < passes; ++pass) {
+    executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
+      const FlushSubnormals flush;
+      Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
+      ForwardLane<Types> lane(arena, dims_, revisits_ && !halves_);
+      const Index index = halves_ ? task / 2 : task, head = index / count, b = head / dims_.H, h = head % dims_.H;
+      const Stretch sequence = sequence_of(in_, index % count);
+      const Rows<T> y = rows_of(out.y, b, h);
+      const A share = A(1) / static_cast<A>(masks.size());
+      const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index rows) {
+        divide_rows<typename Types::Normaliser>(n, d, rows, options_.epsilon, share,
+                                                [&](Index i, const A* row, A factor, A delta) {
+                                                  finish_row(row, dims_.E, factor, y(token_of(i)));
+                                                  if (out.row_sum) out.row_sum(b, h, token_of(i)) = delta;
+                                                });
+      };
+      Rows<A> wide;
+      if constexpr (std::same_as<T, A>) {
+        wide = y;
+      } else {
+        wide = {halves_ ? shared.waiting_n + head * dims_.L * dims_.E : lane.waiting_n, dims_.E};
+      }
+      if (!halves_) {
+        return forward_head<Types>(in_, masks, options_, dims_, b, h, sequence, lane, wide, incoming, outgoing, finish);
+      }
+      const HalfPass half{task % 2 == 1, pass % 2 == 1};
+      A* waiting_d = shared.waiting_d ? shared.waiting_d + head * dims_.L : nullptr;
+      forward_half<Types>(in_, masks, pass / 2, options_, dims_, b, h, halves_(sequence, half.later), half, lane, wide,
+                          waiting_d, incoming, shared.states(index, false), shared.states(index, true), finish);
+    });
+  }
 }
 
 }  // namespace lion::cpu

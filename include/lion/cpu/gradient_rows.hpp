@@ -94,6 +94,15 @@ struct MaskScalars {
     if constexpr (gated) gate = arena.take<double>(L);
   }
 
+  /// Those from a token on.
+  MaskScalars from(Index token) const {
+    MaskScalars rest;
+    if constexpr (per_token) rest.e = e + token, rest.f = f + token;
+    if constexpr (per_token) rest.inner_e = inner_e + token, rest.inner_f = inner_f + token;
+    if constexpr (gated) rest.gate = gate + token;
+    return rest;
+  }
+
   template <class Head>
   void clear(const Head& head) {
     for (Index p = head.sequence.first; p < head.sequence.end(); ++p) {
@@ -104,31 +113,29 @@ struct MaskScalars {
   }
 };
 
-/// dℓ from those scalars, chunk by chunk from the right, each chunk anchored at its right edge (math.md §4). Only what
-/// crosses chunks is carried on, so that rounding inside them does not add up along the sequence.
-template <mask::DecayKind kind, bool gated>
-class DecayGradient {
- public:
-  DecayGradient(const MaskScalars<kind, gated>& scalars, double anchor_e, double anchor_f)
-      : s_(scalars), e_(anchor_e), f_(anchor_f) {}
+/// ⟨F, R⟩ and ⟨G, T⟩ at the right edge of a sequence.
+struct Anchors {
+  double e = 0, f = 0;
+};
 
-  /// give(token, dℓ) for the tokens of the chunk.
-  template <class Head, class F>
-  void chunk(const Head& head, Stretch chunk, F&& give) {
-    double e = e_, f = f_;
+/// dℓ from those scalars, chunk by chunk from the right, each chunk anchored at its right edge (math.md §4):
+/// give(token, dℓ). Only what crosses chunks is carried on, so that rounding inside them does not add up along the
+/// sequence.
+template <mask::DecayKind kind, bool gated, class Head, class Give>
+void give_decays(const MaskScalars<kind, gated>& s, Anchors anchors, const Head& head, const Pieces& chunks,
+                 Give&& give) {
+  for (Index i = chunks.count; i-- > 0;) {
+    const Stretch chunk = chunks[i];
+    double e = anchors.e, f = anchors.f;
     for (Index p = chunk.end(); p-- > chunk.first;) {
       const Index t = head.token(p);
-      f += s_.f[t] + s_.inner_f[t];
+      f += s.f[t] + s.inner_f[t];
       give(t, e + f);
-      e += s_.e[t] + s_.inner_e[t];
-      e_ += s_.e[t];
-      f_ += s_.f[t];
+      e += s.e[t] + s.inner_e[t];
+      anchors.e += s.e[t];
+      anchors.f += s.f[t];
     }
   }
-
- private:
-  const MaskScalars<kind, gated>& s_;
-  double e_, f_;  // ⟨F, R⟩ and ⟨G, T⟩ at the chunk's right edge
-};
+}
 
 }  // namespace lion::cpu

@@ -44,9 +44,9 @@ class RnnBackwardWalk {
   static constexpr bool collapses = !decays && Direction::past && Direction::future;
 
   RnnBackwardWalk(const Head<T, M>& head, const UpstreamRows<T>& upstream, const GradientRows<A>& gradients,
-                  Scratch& scratch)
+                  Scratch& scratch, bool begins = true)
       : head_(head), upstream_(upstream), gradients_(gradients), s_(scratch) {
-    s_.scalars.clear(head_);
+    if (begins) s_.scalars.clear(head_);
     gradients_.begin_at_zero(head_);
   }
 
@@ -54,14 +54,79 @@ class RnnBackwardWalk {
   void run_global(const IncomingBackward<A>& incoming)
     requires collapses
   {
-    start<true>(incoming);
+    start_global(incoming);
+    enter_globally();
+    look_globally();
+  }
+
+  template <class Give>
+  void run(Index chunk, const IncomingBackward<A>& incoming, Give&& give) {
+    sweep_out<true>(sweep_states(incoming, true), incoming, false);
+    sweep_out<false>(sweep_states(incoming, false), incoming, true);
+    finish(chunk, anchors_, give);
+  }
+
+  void pass(HalfPass half, const form::Plan& plan, const IncomingBackward<A>& incoming,
+            const SweepStates<A>& of_earlier, const SweepStates<A>& of_later) {
+    const SweepStates<A>& to = half.later ? of_later : of_earlier;
+    if constexpr (collapses) {
+      if (plan.global) {
+        start_global(half.outwards
+                         ? IncomingBackward<A>{{of_earlier.keys, of_later.keys}, {of_earlier.queries, of_later.queries}}
+                         : IncomingBackward<A>{half.own(incoming.keys), half.own(incoming.queries)});
+        if (half.outwards) return look_globally();
+        enter_globally();
+        return store(to);
+      }
+    }
+    if (half.outwards) {
+      half.later ? sweep_out<true>(of_earlier, incoming, true) : sweep_out<false>(of_later, incoming, true);
+    } else {
+      const SweepStates<const A> from = sweep_states(incoming, !half.later);
+      half.later ? sweep<false>(from, false) : sweep<true>(from, false);
+      store(to);
+    }
+  }
+
+  template <class Give>
+  void finish(Index, Anchors anchors, Give&& give) const {
+    if constexpr (per_token) give_decays(s_.scalars, anchors, head_, Pieces::even(head_.sequence, kTile), give);
+  }
+
+  double decay_sum() const { return decay_sum_; }
+  Anchors anchors() const { return anchors_; }
+
+ private:
+  using Row = Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, 1>>;
+
+  void start(const SweepStates<const A>& from) {
+    s_.rows.state.start(from.keys, head_.b, head_.h);
+    s_.queries.start(from.queries, head_.b, head_.h);
+    if constexpr (per_head) s_.crossed.start(from.crossed, head_.b, head_.h);
+  }
+
+  void store(const SweepStates<A>& to) const {
+    s_.rows.state.store(to.keys, head_.b, head_.h);
+    s_.queries.store(to.queries, head_.b, head_.h);
+    if constexpr (per_head) s_.crossed.store(to.crossed, head_.b, head_.h);
+  }
+
+  void start_global(const IncomingBackward<A>& incoming) {
+    start(sweep_states(incoming, true));
     if (incoming.keys.from_later) s_.rows.state.add(incoming.keys.from_later, head_.b, head_.h);
     if (incoming.queries.from_later) s_.queries.add(incoming.queries.from_later, head_.b, head_.h);
+  }
+
+  void enter_globally() {
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = 0; i < tiles.count; ++i) {
       load(tiles[i]);
       for (Index j = 0; j < tiles[i].size; ++j) enter_token<true, true>(j);
     }
+  }
+
+  void look_globally() {
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = 0; i < tiles.count; ++i) {
       load(tiles[i]);
       for (Index j = 0; j < tiles[i].size; ++j) {
@@ -72,32 +137,15 @@ class RnnBackwardWalk {
     }
   }
 
-  template <class Give>
-  void run(Index, const IncomingBackward<A>& incoming, Give&& give) {
-    sweep<true>(incoming, false, [](Stretch) {});
-    double anchor_e = 0, anchor_f = 0;
-    if constexpr (per_token) {
-      if (Direction::past) anchor_e = s_.rows.state.inner(incoming.queries.from_later, head_.b, head_.h);
-      if (Direction::future) anchor_f = s_.queries.inner(incoming.keys.from_later, head_.b, head_.h);
-    }
-    if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_later, head_.b, head_.h);
-    DecayGradient<M::decay, M::gated> decay_gradient(s_.scalars, anchor_e, anchor_f);
-    sweep<false>(incoming, true, [&](Stretch s) {
-      if constexpr (per_token) decay_gradient.chunk(head_, s, give);
-    });
-    if constexpr (per_head) decay_sum_ += s_.crossed.inner(incoming.queries.from_earlier, head_.b, head_.h);
-  }
-
-  double decay_sum() const { return decay_sum_; }
-
- private:
-  using Row = Eigen::Map<Eigen::Matrix<A, Eigen::Dynamic, 1>>;
-
   template <bool left_to_right>
-  void start(const IncomingBackward<A>& incoming) {
-    s_.rows.state.start(left_to_right ? incoming.keys.from_earlier : incoming.keys.from_later, head_.b, head_.h);
-    s_.queries.start(left_to_right ? incoming.queries.from_earlier : incoming.queries.from_later, head_.b, head_.h);
-    if constexpr (per_head) s_.crossed.start({}, head_.b, head_.h);
+  void sweep_out(const SweepStates<const A>& from, const IncomingBackward<A>& incoming, bool own) {
+    sweep<left_to_right>(from, own);
+    const SweepStates<const A> beyond = sweep_states(incoming, !left_to_right);
+    if constexpr (per_token && left_to_right) {
+      if (Direction::past) anchors_.e = s_.rows.state.inner(beyond.queries, head_.b, head_.h);
+      if (Direction::future) anchors_.f = s_.queries.inner(beyond.keys, head_.b, head_.h);
+    }
+    if constexpr (per_head) decay_sum_ += s_.crossed.inner(beyond.queries, head_.b, head_.h);
   }
 
   void load(Stretch tile) {
@@ -115,11 +163,11 @@ class RnnBackwardWalk {
   Row dv() const { return Row(s_.dv, head_.E); }
   Row dq_crossed() const { return Row(s_.dq_crossed, head_.D); }
 
-  template <bool left_to_right, class EndTile>
-  void sweep(const IncomingBackward<A>& incoming, bool own, EndTile&& end_tile) {
+  template <bool left_to_right>
+  void sweep(const SweepStates<const A>& from, bool own) {
     constexpr bool keys = left_to_right ? Direction::past : Direction::future;
     constexpr bool queries = left_to_right ? Direction::future : Direction::past;
-    start<left_to_right>(incoming);
+    start(from);
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = 0; i < tiles.count; ++i) {
       const Stretch tile = tiles[left_to_right ? i : tiles.count - 1 - i];
@@ -142,7 +190,6 @@ class RnnBackwardWalk {
         add_token(t);
         enter_token<keys, queries>(j);
       }
-      end_tile(tile);
     }
   }
 
@@ -215,6 +262,7 @@ class RnnBackwardWalk {
   GradientRows<A> gradients_;
   Scratch& s_;
   double decay_sum_ = 0;
+  Anchors anchors_;
 };
 
 }  // namespace lion::cpu

@@ -2,6 +2,7 @@
 /// The recurrent form: two sweeps, one token at a time (math.md §2). Rows are fetched a tile at a time.
 
 #include "lion/core/config.hpp"
+#include "lion/cpu/halves.hpp"
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
 #include "lion/cpu/tile_decay.hpp"
@@ -114,8 +115,37 @@ class RnnForwardWalk {
   void run_global(const Incoming<A>& incoming)
     requires collapses
   {
+    start_global(incoming);
+    enter_globally();
+    look_globally();
+  }
+
+  /// As ForwardWalk's.
+  void pass(HalfPass half, const form::Plan& plan, const Incoming<A>& incoming, const View<A, 4>& of_earlier,
+            const View<A, 4>& of_later) {
+    const View<A, 4>& to = half.later ? of_later : of_earlier;
+    if constexpr (collapses) {
+      if (plan.global) {
+        start_global(half.outwards ? Incoming<A>{of_earlier, of_later} : half.own(incoming));
+        if (half.outwards) return look_globally();
+        enter_globally();
+        return s_.state.store(to, head_.b, head_.h);
+      }
+    }
+    if (half.outwards) {
+      half.later ? sweep<true>(of_earlier, true, {}) : sweep<false>(of_later, true, {});
+    } else {
+      half.later ? sweep<false>(incoming.from_later, false, to) : sweep<true>(incoming.from_earlier, false, to);
+    }
+  }
+
+ private:
+  void start_global(const Incoming<A>& incoming) {
     s_.state.start(incoming.from_earlier, head_.b, head_.h);
     if (incoming.from_later) s_.state.add(incoming.from_later, head_.b, head_.h);
+  }
+
+  void enter_globally() {
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = 0; i < tiles.count; ++i) {
       s_.load(head_, tiles[i]);
@@ -124,6 +154,10 @@ class RnnForwardWalk {
                                                   rows_.scratch_d);
       }
     }
+  }
+
+  void look_globally() {
+    const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = tiles.count; i-- > 0;) {
       head_.copy_q(tiles[i], s_.q);
       rows_.begin(head_, tiles[i]);
@@ -136,7 +170,6 @@ class RnnForwardWalk {
     rows_.keep();
   }
 
- private:
   /// A token looks at the state before it enters; `own` adds its own key and value to its row.
   template <bool left_to_right>
   void sweep(const View<const A, 4>& incoming, bool own, const View<A, 4>& outgoing) {

@@ -1,0 +1,88 @@
+#pragma once
+/// A long sequence in two halves, where there are few: two threads work on one sequence, at the cost of one.
+
+#include <algorithm>
+
+#include "lion/core/stretch.hpp"
+#include "lion/core/workspace.hpp"
+#include "lion/form/cost.hpp"
+#include "lion/segment.hpp"
+
+namespace lion::cpu {
+
+/// Each half is swept twice: towards the middle at first, so that the state of all before the middle, and of all after
+/// it, lies there when both have arrived; and from the middle outwards with the state that the other one left. These
+/// are the two sweeps over the whole sequence, each begun by one half and ended by the other: no work is added.
+struct Halves {
+  Index granule = 0;  ///< the middle lies at a multiple of so many tokens; 0: sequences stay whole
+
+  /// Where sequences are few, and so long that they do not stay in the second cache from sweep to sweep anyway. By the
+  /// shape alone, for the same bits.
+  static Halves where_they_pay(Index sequences, Index longest, Index granule) {
+    constexpr Index kEnough = 16, kLong = 4096;
+    const bool pay = sequences > 0 && sequences < kEnough && longest >= kLong && 2 * granule <= longest;
+    return {pay ? granule : 0};
+  }
+
+  explicit operator bool() const { return granule > 0; }
+
+  Stretch operator()(Stretch sequence, bool later) const {
+    const Index pieces = (sequence.size + granule - 1) / granule;
+    const Index middle = sequence.first + (std::min)(sequence.size, pieces / 2 * granule);
+    return later ? Stretch{middle, sequence.end() - middle} : Stretch{sequence.first, middle - sequence.first};
+  }
+};
+
+/// One pass over one half.
+struct HalfPass {
+  bool later;     ///< the half after the middle
+  bool outwards;  ///< the second pass: right to left over the earlier half, left to right over the later one
+
+  /// Of what comes into a sequence, what this half begins with.
+  template <class A>
+  Incoming<A> own(const Incoming<A>& incoming) const {
+    if (later) return {.from_later = incoming.from_later};
+    return {.from_earlier = incoming.from_earlier};
+  }
+};
+
+/// Where the states of a sweep of the backward pass lie [*,*,D,E+1]: F or G, T or R, and with one decay per head what F
+/// or G has crossed (enter_crossed).
+template <class A>
+struct SweepStates {
+  View<A, 4> keys{}, queries{}, crossed{};
+
+  template <std::same_as<const A> C>
+    requires(!std::is_const_v<A>)
+  operator SweepStates<C>() const {
+    return {keys, queries, crossed};
+  }
+};
+
+/// What a sweep begins with, of what comes into a sequence.
+template <class A>
+SweepStates<const A> sweep_states(const IncomingBackward<A>& incoming, bool left_to_right) {
+  if (left_to_right) return {incoming.keys.from_earlier, incoming.queries.from_earlier};
+  return {incoming.keys.from_later, incoming.queries.from_later};
+}
+
+/// The states that halves leave in the middle: `kinds` for each half of each of `sequences`.
+template <class A>
+class MiddleStates {
+ public:
+  MiddleStates() = default;
+  MiddleStates(Arena& arena, Index sequences, Index kinds, Index D, Index E)
+      : data_(arena.take<A>(sequences * 2 * kinds * D * (E + 1))), kinds_(kinds), D_(D), E_(E) {}
+
+  /// [*,*,D,E+1], the same for any batch and head.
+  View<A, 4> operator()(Index sequence, bool later, Index kind = 0) const {
+    const Index place = (2 * sequence + later) * kinds_ + kind;
+    return {data_ + place * D_ * (E_ + 1), {1, 1, D_, E_ + 1}, {0, 0, E_ + 1, 1}};
+  }
+
+ private:
+  A* data_ = nullptr;
+  Index kinds_ = 0, D_ = 0, E_ = 0;
+};
+
+}  // namespace lion::cpu
