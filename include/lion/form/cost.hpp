@@ -1,6 +1,8 @@
 #pragma once
 /// What a form costs, and the choice behind form::Auto.
 
+#include <algorithm>
+
 #include "lion/form/form.hpp"
 #include "lion/mask/mask.hpp"
 
@@ -20,29 +22,31 @@ constexpr double cost_per_token(Index chunk, Index D, Index E, Index states) {
          2.0 * static_cast<double>(states) * static_cast<double>(D * (E + 1));
 }
 
-/// The plan with the fewest operations. Chunks of less than about 64 tokens do not pay: their products are too small.
-/// They are as equal as can be: 197 tokens are four of 50, not three of 64 and a rest of 5.
-constexpr Plan cheapest(mask::DecayKind decay, bool both_directions, Index L, Index D, Index E) {
-  constexpr Index kChunk = 64;
-  const Index whole = L > 0 ? L : 1, chunks = (whole + kChunk - 1) / kChunk;
+/// The plan with the fewest operations, chunks being of `size` tokens: as few as the backend's products bear.
+constexpr Plan cheapest(mask::DecayKind decay, bool both_directions, Index L, Index D, Index E, Index size) {
+  const Index whole = L > 0 ? L : 1;
   if (decay == mask::DecayKind::none && both_directions) {
-    const bool global = cost_per_token(0, D, E, 1) < cost_per_token(whole, D, E, 0);
+    // All pairs take a tenth longer than they count, since scores pass through the cache.
+    const bool global = cost_per_token(0, D, E, 1) < 1.1 * cost_per_token(whole, D, E, 0);
     return {whole, global};
   }
-  const bool full = cost_per_token(whole, D, E, 0) <= cost_per_token(kChunk, D, E, both_directions ? 2 : 1);
-  return {full ? whole : (whole + chunks - 1) / chunks, false};
+  const bool full = cost_per_token(whole, D, E, 0) <= cost_per_token(size, D, E, both_directions ? 2 : 1);
+  return {full ? whole : (std::min)(size, whole), false};
 }
 
-/// The plan of each form.
-constexpr Plan plan(const Full&, mask::DecayKind, bool, Index L, Index, Index) { return {L > 0 ? L : 1, false}; }
-constexpr Plan plan(const Rnn&, mask::DecayKind decay, bool both_directions, Index, Index, Index) {
+/// The plan of each form; `size` is for Auto.
+constexpr Plan plan(const Full&, mask::DecayKind, bool, Index L, Index, Index, Index = 64) {
+  return {L > 0 ? L : 1, false};
+}
+constexpr Plan plan(const Rnn&, mask::DecayKind decay, bool both_directions, Index, Index, Index, Index = 64) {
   return {1, decay == mask::DecayKind::none && both_directions};
 }
-constexpr Plan plan(const Chunk& chunk, mask::DecayKind decay, bool both_directions, Index, Index, Index) {
+constexpr Plan plan(const Chunk& chunk, mask::DecayKind decay, bool both_directions, Index, Index, Index, Index = 64) {
   return {chunk.size, decay == mask::DecayKind::none && both_directions};
 }
-constexpr Plan plan(const Auto&, mask::DecayKind decay, bool both_directions, Index L, Index D, Index E) {
-  return cheapest(decay, both_directions, L, D, E);
+constexpr Plan plan(const Auto&, mask::DecayKind decay, bool both_directions, Index L, Index D, Index E,
+                    Index size = 64) {
+  return cheapest(decay, both_directions, L, D, E, size);
 }
 
 }  // namespace lion::form
