@@ -77,13 +77,18 @@ if(NOT LION_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   set(lion_kernels lion_kernels)
 endif()
 
-# lion_program(NAME SOURCES … LIBRARIES …): an executable under the flags above.
+# lion_program(NAME SOURCES … LIBRARIES … [OPTIMISED]): an executable under the flags above, and under those of
+# LION_PROGRAM_FLAGS unless OPTIMISED: for programs whose own files, not lion_kernels, do the work.
 function(lion_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMISED" "" "SOURCES;LIBRARIES")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
-    message(FATAL_ERROR "lion_program(${name} SOURCES … [LIBRARIES …]) has ${ARGN}")
+    message(FATAL_ERROR "lion_program(${name} SOURCES … [LIBRARIES …] [OPTIMISED]) has ${ARGN}")
   endif()
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
   target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} ${lion_kernels} lion_development)
+  if(NOT arg_OPTIMISED)
+    separate_arguments(flags UNIX_COMMAND "${LION_PROGRAM_FLAGS}")
+    target_compile_options(${name} PRIVATE ${flags})
+  endif()
 endfunction()

@@ -23,8 +23,17 @@ std::string row(const std::string& text, const std::string& name) {
   return text.substr(at + 1, text.find('\n', at + 1) - at - 1);
 }
 
-/// Of quick runs: so many that one is killed long before its end.
+/// Of quick runs: so many that one is killed long before its end; sanitizers make each step long.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LION_TEST_SANITIZED
+#endif
+#endif
+#if defined(LION_TEST_SANITIZED) || defined(__SANITIZE_ADDRESS__)
+constexpr int kSteps = 60;
+#else
 constexpr int kSteps = 240;
+#endif
 
 std::vector<std::string> quick(std::vector<std::string> more) {
   more.insert(more.begin(), {"--quick", "--steps", std::to_string(kSteps)});
