@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/packed.hpp"
 #include "common/progress.hpp"
 #include "common/statistics.hpp"
 #include "common/table.hpp"
@@ -42,7 +43,8 @@ inline bool is_distilled(const Contender& contender) {
 struct Standing {
   std::string name;
   Index parameters = 0;
-  std::vector<double> accuracies{};  ///< of the test set, one per seed
+  std::vector<double> accuracies{};                               ///< of the test set, one per seed
+  std::array<std::vector<double>, kPackedTypes.size()> packed{};  ///< likewise with packed weights, where asked for
 };
 
 struct Winner {
@@ -70,9 +72,18 @@ inline std::vector<Index> teach(model::VisionConfig config, const Recipe& recipe
   return train::predictions<float>(classify(trial.model(), digits.train_images(), scratch, executor).view());
 }
 
-/// Trains all contenders for each seed, in turns.
+/// The part of the test set that a model classifies as it should.
+inline double test_accuracy(const model::Vision<float>& model, const Digits& digits, nn::Scratch& scratch,
+                            Executor executor) {
+  const Tensor<float, 2> logits = classify(model, digits.test_images(), scratch, executor);
+  return static_cast<double>(train::count_correct<float>(logits.view(), digits.data.test.labels)) /
+         static_cast<double>(digits.data.test.size());
+}
+
+/// Trains all contenders for each seed, in turns; `pack`: and tests them with packed weights, too.
 inline ContestResult run_contest(const std::vector<Contender>& all, const model::VisionConfig& base,
-                                 const Recipe& recipe, Index seeds, const Digits& digits, Executor executor) {
+                                 const Recipe& recipe, Index seeds, const Digits& digits, Executor executor,
+                                 bool pack = false) {
   ContestResult result;
   for (const Contender& contender : all) result.standings.push_back({contender.name});
   const Index steps = recipe.epochs * train::Batches(digits.data.train.size(), recipe.batch, 0).per_epoch();
@@ -94,9 +105,11 @@ inline ContestResult run_contest(const std::vector<Contender>& all, const model:
                               format("%.3f", trials[i].loss()));
     });
     for (std::size_t i = 0; i < all.size(); ++i) {
-      const Tensor<float, 2> logits = classify(trials[i].model(), digits.test_images(), scratch, executor);
-      const double accuracy = static_cast<double>(train::count_correct<float>(logits.view(), digits.data.test.labels)) /
-                              static_cast<double>(digits.data.test.size());
+      const double accuracy = test_accuracy(trials[i].model(), digits, scratch, executor);
+      for (std::size_t t = 0; pack && t < kPackedTypes.size(); ++t) {
+        const auto packed = packed_copy(trials[i].model(), kPackedTypes[t].second);
+        result.standings[i].packed[t].push_back(test_accuracy(*packed, digits, scratch, executor));
+      }
       result.standings[i].parameters = trials[i].model().parameter_count();
       result.standings[i].accuracies.push_back(accuracy);
       const model::VisionConfig& config = trials[i].model().config();
@@ -109,13 +122,20 @@ inline ContestResult run_contest(const std::vector<Contender>& all, const model:
 }
 
 inline void print_standings(const ContestResult& result, std::ostream& out) {
-  Table table({"model", "parameters", "test accuracy", "time per step"});
+  const auto percent = [](const std::vector<double>& of_seeds) {
+    const std::string text = format("%.1f %%", 100 * mean(of_seeds));
+    return of_seeds.size() > 1 ? text + format(" ± %.1f", 100 * deviation(of_seeds)) : text;
+  };
+  std::vector<std::string> header{"model", "parameters", "test accuracy", "time per step"};
+  const bool packed = !result.standings.front().packed[0].empty();
+  for (std::size_t t = 0; packed && t < kPackedTypes.size(); ++t) header.push_back(kPackedTypes[t].first);
+  Table table(header);
   for (std::size_t i = 0; i < result.standings.size(); ++i) {
     const Standing& s = result.standings[i];
-    std::string accuracy = format("%.1f %%", 100 * mean(s.accuracies));
-    if (s.accuracies.size() > 1) accuracy += format(" ± %.1f", 100 * deviation(s.accuracies));
-    table.add({s.name, std::to_string(s.parameters), accuracy,
-               result.times.per_step.empty() ? "-" : format("×%.2f", result.times.relative_time(i))});
+    std::vector<std::string> row{s.name, std::to_string(s.parameters), percent(s.accuracies),
+                                 result.times.per_step.empty() ? "-" : format("×%.2f", result.times.relative_time(i))};
+    for (std::size_t t = 0; packed && t < kPackedTypes.size(); ++t) row.push_back(percent(s.packed[t]));
+    table.add(row);
   }
   table.print(out);
 }

@@ -18,6 +18,7 @@ namespace {
 struct Options {
   std::string data = LION_DIGITS_CSV, save;
   Index threads = 0, seeds = 3, repeats = 10;
+  bool pack = false;
   Recipe recipe;
   model::VisionConfig config = digits_size();
 };
@@ -28,6 +29,14 @@ void run_program(const Options& options) {
   for (const auto& [name, value] :
        {std::pair("--epochs", options.recipe.epochs), std::pair("--seeds", options.seeds)}) {
     if (value < 1) throw ArgumentError(std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
+  }
+  if (options.config.embed_dim < 1 || options.config.embed_dim % options.config.num_heads != 0) {
+    throw ArgumentError("--width is " + std::to_string(options.config.embed_dim) + ", expected a multiple of the " +
+                        std::to_string(options.config.num_heads) + " heads");
+  }
+  if (options.pack && options.config.embed_dim < 64) {
+    throw ArgumentError("--pack is given with --width " + std::to_string(options.config.embed_dim) +
+                        ", expected at least 64: narrower layers are not packed");
   }
   if (!options.save.empty()) AtomicFile{options.save};  // said now rather than after the training
   const Digits digits(options.data);
@@ -44,7 +53,7 @@ void run_program(const Options& options) {
             << " heads, a token per pixel; " << options.recipe.epochs << " epochs in batches of "
             << options.recipe.batch << ", " << options.seeds << (options.seeds == 1 ? " seed, " : " seeds, ")
             << pool.concurrency() << (pool.concurrency() == 1 ? " thread" : " threads") << std::endl;
-  ContestResult result = run_contest(contenders(), config, options.recipe, options.seeds, digits, pool);
+  ContestResult result = run_contest(contenders(), config, options.recipe, options.seeds, digits, pool, options.pack);
   std::cout << '\n';
   print_standings(result, std::cout);
   std::cout << format("×1 is %.1f ms\n", 1e3 * median(result.times.per_step));
@@ -82,6 +91,8 @@ int main(int argc, char** argv) {
       app.add_option("--epochs", options.recipe.epochs, "passes over the training set")->capture_default_str();
   auto* seeds =
       app.add_option("--seeds", options.seeds, "runs of each model, of which the mean is taken")->capture_default_str();
+  app.add_option("--width", options.config.embed_dim, "of the models")->capture_default_str();
+  app.add_flag("--pack", options.pack, "test with weights packed as bfloat16 and as int8, too");
   app.add_flag("--quick", quick, "one epoch, one seed, where these are not given: seconds, for a look");
   app.add_option("--save", options.save, "safetensors file for the best LION model; lion_vision reads it");
   add_threads(app, options.threads);

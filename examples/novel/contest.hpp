@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/packed.hpp"
 #include "common/progress.hpp"
 #include "common/table.hpp"
 #include "common/turns.hpp"
@@ -76,6 +77,24 @@ inline std::vector<Score> score_all(const std::vector<Trial>& trials, const Held
   std::vector<Score> all;
   for (const Trial& trial : trials) all.push_back(held_out.score(trial.model(), scratch, executor));
   return all;
+}
+
+/// Prints how they do with packed weights.
+inline void print_packed(const std::vector<Trial>& trials, const std::vector<Score>& plain, const HeldOut& held_out,
+                         Executor executor, std::ostream& out) {
+  nn::Scratch scratch;
+  std::vector<std::string> header{"masked accuracy", "plain"};
+  for (const auto& [name, type] : kPackedTypes) header.push_back(name);
+  Table table(header);
+  for (std::size_t i = 0; i < trials.size(); ++i) {
+    std::vector<std::string> row{trials[i].name(), format("%.2f %%", 100 * plain[i].accuracy)};
+    for (const auto& [name, type] : kPackedTypes) {
+      const Score score = held_out.score(*packed_copy(trials[i].model(), type), scratch, executor);
+      row.push_back(format("%.2f %%", 100 * score.accuracy));
+    }
+    table.add(row);
+  }
+  table.print(out);
 }
 
 /// The model of the greatest accuracy.

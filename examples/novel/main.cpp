@@ -16,7 +16,7 @@ namespace {
 
 struct Options {
   std::string data = LION_NOVEL_TXT, save, load, fill;
-  bool resume = false;
+  bool resume = false, pack = false;
   Index threads = 0, save_every = 50;
   Recipe recipe;
   model::MaskedLanguageConfig config = novel_size();
@@ -90,6 +90,10 @@ void train_and_fill(const Options& options) {
   std::cout << '\n';
   print_standings(trials, found, times, held_out.score_of_frequencies(corpus), std::cout);
   if (!times.per_step.empty()) std::cout << format("×1 is %.1f ms\n", 1e3 * median(times.per_step));
+  if (options.pack) {
+    std::cout << '\n';
+    print_packed(trials, found, held_out, pool, std::cout);
+  }
   if (!saving.folder.empty()) std::cout << "\nsaved in " << saving.folder.string() << '\n';
   if (!options.fill.empty()) {
     const Trial& best = trials[best_of(found)];
@@ -116,6 +120,7 @@ int main(int argc, char** argv) {
   auto* steps = app.add_option("--steps", options.recipe.steps, "training steps of each model")->capture_default_str();
   app.add_option("--seed", options.recipe.seed, "of weights, data and masks")->capture_default_str();
   app.add_flag("--quick", quick, "small models and few steps, for a look: they learn nothing");
+  app.add_flag("--pack", options.pack, "score with weights packed as bfloat16 and as int8, too");
   app.add_option("--save", options.save, "folder for vocab.txt and a checkpoint of each model, kept while they train");
   app.add_flag("--resume", options.resume, "go on with the run in the folder of --save");
   app.add_option("--fill", options.fill, "text whose [MASK] the best model fills in");

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -47,6 +48,13 @@ TEST_CASE("digits trains six models, compares the forms and saves the best") {
   REQUIRE(seen.code == 0);
 }
 
+TEST_CASE("digits tests packed weights, too") {
+  const Ran ran = run_program(kProgram, {"--quick", "--width", "64", "--pack"}, kScratch);
+  REQUIRE(ran.code == 0);
+  const std::string last = row(ran.out, "softmax ViT");
+  REQUIRE(std::count(last.begin(), last.end(), '%') == 3);
+}
+
 TEST_CASE("digits says what is wrong") {
   const auto refused = [](const std::vector<std::string>& arguments, const std::string& message) {
     const Ran ran = run_program(kProgram, arguments, kScratch);
@@ -54,6 +62,8 @@ TEST_CASE("digits says what is wrong") {
     REQUIRE(ran.code == 1);
   };
   refused({"--epochs", "0"}, "--epochs is 0, expected at least 1");
+  refused({"--width", "33"}, "--width is 33, expected a multiple of the 2 heads");
+  refused({"--pack"}, "--pack is given with --width 32, expected at least 64: narrower layers are not packed");
   refused({"--seeds", "0"}, "--seeds is 0, expected at least 1");
   refused({"--threads", "-2"}, "--threads is -2, expected at least 0");
   refused({"--data", "no-such-file"}, "load_digits: cannot open no-such-file");
