@@ -1,5 +1,7 @@
 // The kernels of the models' layers, and the calls of cuBLASLt.
 #include "cuda/kernel.hpp"
+#include "lion/cpu/exponential.hpp"
+#include "lion/cpu/rows.hpp"
 #include "lion/feature/feature.hpp"
 #include "lion/nn/cuda/blas.hpp"
 #include "lion/nn/cuda/decays.hpp"
@@ -11,6 +13,13 @@
 #include "lion/nn/cuda/text_embedding.hpp"
 
 using namespace lion;
+
+// The CPU in the same file: vectors whose types nvcc could not hand on to the host's compiler.
+void vectors_of_the_host(float* x, bfloat16* stored) {
+  cpu::exponentials(x, cpu::kWidth<float>);
+  cpu::store_rounded<float>(stored, cpu::load(x));
+  cpu::store(x, cpu::load_converted<float>(stored));
+}
 
 #define LION_ROW_KERNELS(T, n)                                                \
   LION_INSTANTIATE_KERNEL(cuda::LayerNormKernel<T, cuda::RowsInMemory<T>, n>) \

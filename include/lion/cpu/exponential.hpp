@@ -44,7 +44,7 @@ struct ExponentialConstants<double> {
 template <class A>
 inline Packed<A> exponential(Packed<A> x) {
   using C = detail::ExponentialConstants<A>;
-  typedef typename C::Bits Bits __attribute__((vector_size(kVectorBytes)));
+  using Bits = Packed<typename C::Bits>;
   constexpr A horizon = static_cast<A>(mask::kHorizon<A>), log2_e = static_cast<A>(1.4426950408889634074);
   const Packed<A> lowest = Packed<A>{} + horizon;
   const Packed<A> bounded = x > lowest ? x : lowest;

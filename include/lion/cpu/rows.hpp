@@ -49,7 +49,7 @@ Packed<A> load_converted(const T* from) {
     Packed<A> value;
     if constexpr (std::same_as<T, bfloat16> && std::same_as<A, float>) {
       typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
-      typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+      using Bits = Packed<std::uint32_t>;
       const Stored stored = *reinterpret_cast<const Stored*>(from);
       const Bits bits = __builtin_convertvector(stored, Bits) << 16;
       value = same_bits<Packed<A>>(bits);
@@ -77,7 +77,7 @@ void store_rounded(T* to, Packed<A> value) {
     store(to, value);
   } else if constexpr (std::same_as<T, bfloat16> && std::same_as<A, float>) {
     typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
-    typedef std::uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+    using Bits = Packed<std::uint32_t>;
     const Bits bits = same_bits<Bits>(value);
     const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     const Bits quiet = (bits >> 16) | 0x40;  // NaN must not round to infinity

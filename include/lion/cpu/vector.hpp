@@ -43,7 +43,8 @@ struct UnalignedVectorOf {
 template <class A>
 using Packed = typename detail::VectorOf<A>::type;
 
-/// The bits of a vector as another type of the same size (a cast between vectors is not in nvcc's language).
+/// The bits of a vector as another type of the same size (a cast between vectors is not in nvcc's language, and To is a
+/// Packed: nvcc makes a scalar of a local vector type among template arguments).
 template <class To, class From>
 inline To same_bits(const From& from) {
   static_assert(sizeof(To) == sizeof(From));
