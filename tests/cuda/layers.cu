@@ -3,13 +3,14 @@
 #include "lion/cpu/exponential.hpp"
 #include "lion/cpu/rows.hpp"
 #include "lion/feature/feature.hpp"
+#include "lion/nn/cuda/activation.hpp"
 #include "lion/nn/cuda/blas.hpp"
 #include "lion/nn/cuda/decays.hpp"
 #include "lion/nn/cuda/features.hpp"
-#include "lion/nn/cuda/gelu.hpp"
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/patches.hpp"
 #include "lion/nn/cuda/pool.hpp"
+#include "lion/nn/cuda/softmax_attention.hpp"
 #include "lion/nn/cuda/text_embedding.hpp"
 
 using namespace lion;
@@ -33,7 +34,11 @@ void vectors_of_the_host(float* x, bfloat16* stored) {
   LION_ROW_KERNELS(T, cuda::kPack<T>)                                                \
   LION_INSTANTIATE_KERNEL(cuda::FeatureKernel<T, feature::ShiftedElu, 2>)            \
   LION_INSTANTIATE_KERNEL(cuda::FeatureKernel<T, feature::NormalisedShiftedSilu, 2>) \
-  LION_INSTANTIATE_KERNEL(cuda::GeluKernel<T>)                                       \
+  LION_INSTANTIATE_KERNEL(cuda::ActivationKernel<T, cuda::Gelu>)                     \
+  LION_INSTANTIATE_KERNEL(cuda::ActivationKernel<T, cuda::Tanh>)                     \
+  LION_INSTANTIATE_KERNEL(cuda::SoftmaxKernel<T, 32>)                                \
+  LION_INSTANTIATE_KERNEL(cuda::SoftmaxKernel<T, 64>)                                \
+  LION_INSTANTIATE_KERNEL(cuda::SoftmaxKernel<T, 128>)                               \
   LION_INSTANTIATE_KERNEL(cuda::MeanKernel<T>)                                       \
   template void cuda::Queue::product<T>(const cuda::Product<T>&) const;
 

@@ -96,7 +96,7 @@ bool rotates(const Launcher& launcher, bool before, bool after) {
 template <class T, class Launcher>
 void check_values(const Launcher& launcher) {
   constexpr std::size_t n = Values<T>::kThreads;
-  std::vector<float> in(n), wide(n), exp(n), erfc(n), log1p(n), sqrt(n), copied(n);
+  std::vector<float> in(n), wide(n), exp(n), erfc(n), log1p(n), sqrt(n), tanh(n), copied(n);
   std::vector<T> narrow(n);
   std::vector<unsigned> packed(n);
   const float unit = std::same_as<T, bfloat16> ? 0x1p-8f : 0x1p-11f;
@@ -106,7 +106,7 @@ void check_values(const Launcher& launcher) {
   }
   launcher.template launch<Values<T>>("values", {1, 1, 1}, Values<T>::kSharedBytes,
                                       {in.data(), narrow.data(), wide.data(), packed.data(), exp.data(), erfc.data(),
-                                       log1p.data(), sqrt.data(), copied.data()});
+                                       log1p.data(), sqrt.data(), tanh.data(), copied.data()});
   for (std::size_t i = 0; i < n; ++i) {
     INFO("value " << i << ": " << in[i]);
     const T expected = static_cast<T>(in[i]);  // Eigen rounds to the nearest, ties to even
@@ -119,6 +119,7 @@ void check_values(const Launcher& launcher) {
     REQUIRE(std::abs(erfc[i] - std::erfc(exact)) <= 0x1p-20 * std::erfc(exact) + 0x1p-126);
     REQUIRE(std::abs(log1p[i] - std::log1p(size)) <= 0x1p-22 * std::log1p(size));
     REQUIRE(std::abs(sqrt[i] - std::sqrt(size)) <= 0x1p-23 * std::sqrt(size));
+    REQUIRE(std::abs(tanh[i] - std::tanh(exact)) <= 0x1p-21 * std::abs(std::tanh(exact)));
     REQUIRE(copied[i] == (i / 4 % 2 == 0 ? in[i] : 0));
   }
 }

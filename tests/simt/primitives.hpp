@@ -135,6 +135,7 @@ struct Values {
     float* erfc;       // [threads]
     float* log1p;      // [threads], of magnitudes
     float* sqrt;       // [threads], of magnitudes
+    float* tanh;       // [threads]
     float* copied;     // [threads]
   };
   static constexpr int kThreads = 64;
@@ -151,6 +152,7 @@ struct Values {
     p.erfc[t] = Dev::erfc(x);
     p.log1p[t] = Dev::log1p((Dev::max)(x, -x));
     p.sqrt[t] = Dev::sqrt((Dev::max)(x, -x));
+    p.tanh[t] = Dev::tanh(x);
     float* shared = reinterpret_cast<float*>(dev.shared());
     if (t < kThreads / 4) dev.copy_async(shared + 4 * t, p.in + 4 * t, t % 2 == 0);
     dev.commit();

@@ -1,6 +1,7 @@
 // The masked language model in kernels, against the model on the CPU and the golden files.
 
 #include "lion/model/cuda/masked_language.hpp"
+#include "lion/model/cuda/sequence_classifier.hpp"
 #include "model/masked_language.hpp"
 #include "simt/queue.hpp"
 #include "support/attention_run.hpp"
@@ -48,10 +49,39 @@ void require_as_on_cpu(const model::MaskedLanguageConfig& config, double limit) 
   }
 }
 
+/// Sequences of padded and packed texts in two segments, classified in T.
+template <class T>
+void require_classified_as_on_cpu(const model::MaskedLanguageConfig& encoder, double limit) {
+  INFO(encoder.mask_type << ", classified");
+  model::SequenceClassifier<float> host({encoder, 3});
+  for (nn::Parameter<float>* p : host.parameters()) {
+    for (Index i = 0; i < p->size(); ++i) p->value(i) += 0.02f * static_cast<float>(i * i % 7 - 3);
+  }
+  cuda::SequenceClassifierIn<T, HeapMemory> model(host);
+  model.set_form(form::Chunk{64});
+  const mlm::Texts texts({17, 1, 70, 5});
+  for (const bool packed : {false, true}) {
+    INFO("packed " << packed);
+    model::TextInputs text = packed ? texts.as_packed() : texts.as_padded();
+    Tensor<Index, 2> types(text.ids.shape());
+    for (Index t = 0; t < types.size(); ++t) types.data()[t] = t / 3 % 2;
+    text.type_ids = types;
+    auto wanted = mlm::poisoned<float>(4, 3);
+    host.forward(text, wanted.view());
+    Tensor<T, 2> logits({4, 3});
+    logits.fill(static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
+    PoisonedScratch scratch(model.workspace_size(text));
+    Workspace workspace = scratch.workspace();
+    model.forward(text, logits.view(), workspace, Queue{{5}});
+    CHECK(relative_error(std::vector<double>(logits.data(), logits.data() + logits.size()), mlm::doubles(wanted)) <=
+          limit);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("text kernels agree with the golden files in every form, float32, emulated") {
-  for (const char* mask : {"linear", "decay", "selective"}) {
+  for (const char* mask : mlm::kMasks) {
     const auto host = mlm::load<float>(mask);
     cuda::MaskedLanguageIn<float, HeapMemory> model(host);
     const auto expected = mlm::open(mask, "expected");
@@ -71,7 +101,7 @@ TEST_CASE("text kernels agree with the golden files in every form, float32, emul
 }
 
 TEST_CASE("text kernels agree with the model on the CPU in every type, emulated") {
-  for (const char* mask : {"linear", "decay", "selective"}) {
+  for (const char* mask : mlm::kMasks) {
     model::MaskedLanguageConfig config = mlm::small_model(mask);
     require_as_on_cpu<bfloat16>(config, 5e-2);
     require_as_on_cpu<lion::half>(config, 5e-3);
@@ -81,13 +111,27 @@ TEST_CASE("text kernels agree with the model on the CPU in every type, emulated"
   }
 }
 
+TEST_CASE("sequences are classified in kernels as on the CPU, emulated") {
+  require_classified_as_on_cpu<float>(mlm::small_model("softmax"), 1e-5);
+  require_classified_as_on_cpu<lion::half>(mlm::small_model("decay"), 5e-3);
+  require_classified_as_on_cpu<bfloat16>(mlm::small_model("selective"), 5e-2);
+}
+
 TEST_CASE("a text model on the device says what it cannot take") {
   using Model = cuda::MaskedLanguageIn<float, HeapMemory>;
-  for (const std::string mask : {"softmax", "hydra"}) {
-    require_error<ArgumentError>(
-        [&] { Model(model::MaskedLanguage<float>(mlm::small_model(mask))); },
-        "masked_language: mask_type is " + mask + ", expected linear, decay or selective on a GPU");
-  }
+  using Classifier = cuda::SequenceClassifierIn<float, HeapMemory>;
+  const std::string hydra = ": mask_type is hydra, expected softmax, linear, decay or selective on a GPU";
+  require_error<ArgumentError>([&] { Model(model::MaskedLanguage<float>(mlm::small_model("hydra"))); },
+                               "masked_language" + hydra);
+  require_error<ArgumentError>([&] { Classifier(model::SequenceClassifier<float>({mlm::small_model("hydra")})); },
+                               "sequence_classifier" + hydra);
+  const Classifier classifier((model::SequenceClassifier<float>({mlm::small_model("softmax")})));
+  Workspace none;
+  require_error<ArgumentError>(
+      [&] {
+        classifier.forward({View<const Index, 2>(nullptr, {2, 0})}, View<float, 2>(), none, Queue{});
+      },
+      "sequence_classifier: ids has shape [2,0], expected at least one token in a row");
   model::MaskedLanguageConfig config = mlm::small_model("linear");
   config.max_position_embeddings = 8;
   const Model model((model::MaskedLanguage<float>(config)));

@@ -64,6 +64,10 @@ class Thread {
     return std::log1p(x);
   }
   template <Real A>
+  static A tanh(A x) {
+    return std::tanh(x);
+  }
+  template <Real A>
   static A sqrt(A x) {
     return std::sqrt(x);
   }

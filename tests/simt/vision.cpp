@@ -65,7 +65,7 @@ TEST_CASE("vision kernels agree with the golden files in every form, float32, em
   int seen = 0;
   for (const std::string& name : golden::cases()) {
     const auto host = golden::load<float>(name);
-    if (host.config().kind != "vision" || host.config().mask_type == "softmax") continue;
+    if (host.config().kind != "vision") continue;
     ++seen;
     cuda::VisionIn<float, HeapMemory> model(host);
     const auto expected = golden::open(name, "expected");
@@ -86,14 +86,32 @@ TEST_CASE("kernels of layers agree with the layers on the CPU, emulated") {
   check_layers<lion::half>(3);
 }
 
+TEST_CASE("softmax attention in kernels agrees with its definition, emulated") {
+  check_softmax_attention<float>(1);
+  check_softmax_attention<bfloat16>(2);
+  check_softmax_attention<lion::half>(3);
+  Tensor<float, 4> q({1, 2, 4, 129}), v({1, 4, 4, 3}), y({1, 2, 4, 3});
+  require_error<ArgumentError>(
+      [&] {
+        cuda::softmax_attention<float>(Queue{}, {q, q, v}, y.view());
+      },
+      "attention: q has width 129, expected at most 128 with backend::Cuda");
+  q = Tensor<float, 4>({1, 2, 4, 5});
+  require_error<ArgumentError>(
+      [&] {
+        cuda::softmax_attention<float>(Queue{}, {q, q, v}, y.view());
+      },
+      "softmax_attention: v has shape [1,4,4,3], expected [1,2,4,3] to match q");
+}
+
 TEST_CASE("vision kernels agree with the model on the CPU in every type, emulated") {
-  for (const char* mask : {"linear", "decay", "selective"}) {
+  for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
     model::VisionConfig config = small_model(mask);
     config.cls_tok = mask != std::string("linear");
     require_as_on_cpu<float>(config, 1e-5);
     config.embed_dim = 48;
     config.distilled = true;
-    config.order = "s_curve";
+    if (mask != std::string("softmax")) config.order = "s_curve";
     require_as_on_cpu<bfloat16>(config, 5e-2);
     config.distilled = config.pos_emb = config.cls_tok = false;
     config.form = "rnn";
@@ -104,8 +122,6 @@ TEST_CASE("vision kernels agree with the model on the CPU in every type, emulate
 TEST_CASE("a vision model on the device says what it cannot take") {
   using Model = cuda::VisionIn<float, HeapMemory>;
   model::VisionConfig config = small_model("softmax");
-  require_error<ArgumentError>([&] { Model(model::Vision<float>(config)); },
-                               "vision: mask_type is softmax, expected linear, decay or selective on a GPU");
   config.kind = "hydra";
   config.d_state = 4;
   config.head_dim = 12;

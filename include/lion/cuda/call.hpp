@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <span>
+#include <string>
 #include <type_traits>
+#include <utility>
 
 #include "lion/core/workspace.hpp"
 #include "lion/cuda/chunk_states.hpp"
+#include "lion/door.hpp"
 #include "lion/form/cost.hpp"
 
 namespace lion::cuda {
@@ -21,6 +24,26 @@ void with_width(Index D, Index E, F&& f) {
   if (widest <= 32) return f(std::integral_constant<int, 32>());
   if (widest <= 64) return f(std::integral_constant<int, 64>());
   return f(std::integral_constant<int, 128>());
+}
+
+/// Shapes, strides and extents of the inputs of a call.
+template <class T>
+AttentionDims checked_dims(const AttentionInputs<T>& in) {
+  const AttentionDims dims = door::checked_shapes(in);
+  for (const auto& [name, width] : {std::pair("q", dims.D), std::pair("v", dims.E)}) {
+    if (width > kWidest) {
+      door::fail(std::string(name) + " has width " + std::to_string(width) + ", expected at most " +
+                 std::to_string(kWidest) + " with backend::Cuda");
+    }
+  }
+  if (in.cu_seqlens.size() == 1 && dims.L > 0) {
+    door::fail("cu_seqlens has 1 entry, expected at least 2 for " + std::to_string(dims.L) + " tokens");
+  }
+  constexpr Index kMostBlocks = 65535;  // in the second and third dimension of a grid
+  if (dims.H > kMostBlocks || 2 * dims.B > kMostBlocks) {
+    door::fail("v has shape " + to_string(in.v.shape()) + ", expected at most 65535 heads and 32767 batch entries");
+  }
+  return dims;
 }
 
 /// What a call does beside its tensors.

@@ -106,6 +106,16 @@ struct Gpu {
     }
   }
 
+  /// tanh x, likewise.
+  template <Real A>
+  __device__ __forceinline__ static A tanh(A x) {
+    if constexpr (std::same_as<A, float>) {
+      return ::tanhf(x);
+    } else {
+      return ::tanh(x);
+    }
+  }
+
   /// √x.
   template <Real A>
   __device__ __forceinline__ static A sqrt(A x) {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "lion/cuda/backward_call.hpp"
 #include "lion/door.hpp"
@@ -195,25 +194,6 @@ struct Operator {
                    std::to_string(dims.L));
       }
     }
-  }
-
-  template <class T>
-  static AttentionDims checked_dims(const AttentionInputs<T>& in) {
-    const AttentionDims dims = door::checked_shapes(in);
-    for (const auto& [name, width] : {std::pair("q", dims.D), std::pair("v", dims.E)}) {
-      if (width > kWidest) {
-        door::fail(std::string(name) + " has width " + std::to_string(width) + ", expected at most " +
-                   std::to_string(kWidest) + " with backend::Cuda");
-      }
-    }
-    if (in.cu_seqlens.size() == 1 && dims.L > 0) {
-      door::fail("cu_seqlens has 1 entry, expected at least 2 for " + std::to_string(dims.L) + " tokens");
-    }
-    constexpr Index kMostBlocks = 65535;  // in the second and third dimension of a grid
-    if (dims.H > kMostBlocks || 2 * dims.B > kMostBlocks) {
-      door::fail("v has shape " + to_string(in.v.shape()) + ", expected at most 65535 heads and 32767 batch entries");
-    }
-    return dims;
   }
 
   template <class T>

@@ -10,6 +10,7 @@
 
 #include "lion/cuda.hpp"
 #include "lion/model/cuda/masked_language.hpp"
+#include "lion/model/cuda/sequence_classifier.hpp"
 #include "lion/model/cuda/vision.hpp"
 #include "lion/nn/cuda/blas.hpp"
 
@@ -22,5 +23,9 @@ using Vision = VisionIn<T, Memory>;
 /// model::MaskedLanguage on a GPU.
 template <class T>
 using MaskedLanguage = MaskedLanguageIn<T, Memory>;
+
+/// model::SequenceClassifier on a GPU.
+template <class T>
+using SequenceClassifier = SequenceClassifierIn<T, Memory>;
 
 }  // namespace lion::cuda

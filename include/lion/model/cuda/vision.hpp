@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "lion/model/cuda/scratch.hpp"
 #include "lion/model/vision.hpp"
 #include "lion/nn/cuda/attention.hpp"
 #include "lion/nn/cuda/mlp.hpp"
@@ -42,7 +43,7 @@ class VisionIn {
   using A = accumulator_t<T>;
 
   /// The weights of `host`, rounded to T and uploaded, and all that images of its own size need. Throws ArgumentError
-  /// for a model of another kind than vision, or with softmax.
+  /// for a model of another kind than vision.
   explicit VisionIn(const model::Vision<float>& host) : config_(supported(host.config())) {
     const Index side = config_.image_size / config_.patch_size;
     if (config_.pos_emb) {
@@ -57,7 +58,7 @@ class VisionIn {
 
   const model::VisionConfig& config() const { return config_; }
 
-  /// The form of every layer from now on.
+  /// The form of every layer from now on; softmax has none.
   void set_form(const form::Any& form) {
     for (VisionBlock<T>& block : layers_->blocks) block.attn.set_form(form);
   }
@@ -91,11 +92,7 @@ class VisionIn {
       throw ArgumentError("vision: images has shape " + to_string(images.shape()) +
                           ", expected a height and width for which prepare was called");
     }
-    if (!workspace.borrowed()) {
-      throw ArgumentError("vision: workspace has memory of its own, expected one over the device's memory");
-    }
-    workspace.reserve(workspace_size(images.shape()));
-    Arena arena = workspace.arena();
+    Arena arena = device_arena("vision", workspace, workspace_size(images.shape()));
     const Buffers buffers(*this, batch_of(images.shape(), &grid->second), arena);
     for (Index b = 0; b < images.extent(0); b += buffers.batch.samples) {
       const Index n = (std::min)(buffers.batch.samples, images.extent(0) - b);
@@ -197,9 +194,6 @@ class VisionIn {
 
   static const model::VisionConfig& supported(const model::VisionConfig& config) {
     if (config.kind != "vision") model::detail::bad_config("vision", "kind", config.kind, "vision on a GPU");
-    if (config.mask_type == "softmax") {
-      model::detail::bad_config("vision", "mask_type", config.mask_type, "linear, decay or selective on a GPU");
-    }
     return config;
   }
 

@@ -1,5 +1,5 @@
 #pragma once
-/// nn::MultiHeadAttention on the GPU: projections, decays, feature maps and the operator.
+/// nn::MultiHeadAttention on the GPU: projections, decays, feature maps and the operator, or softmax.
 
 #include <optional>
 #include <variant>
@@ -10,6 +10,7 @@
 #include "lion/nn/cuda/features.hpp"
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/linear.hpp"
+#include "lion/nn/cuda/softmax_attention.hpp"
 
 namespace lion::cuda {
 
@@ -79,6 +80,38 @@ class LionAttention {
   form::Any form_;
 };
 
+/// Softmax attention with the interface of LionAttention: neither decays nor scratch.
+template <class T>
+class SoftmaxCore {
+ public:
+  using A = accumulator_t<T>;
+
+  SoftmaxCore() = default;
+  SoftmaxCore(Index width, Index heads) : width_(width), heads_(heads) {}
+
+  void set_form(const form::Any&) {}
+  Index decay_size(const nn::TokenBatch&) const { return 0; }
+
+  std::size_t workspace_size(const nn::TokenBatch& batch) const {
+    const View<const T, 2> qkv(nullptr, {batch.tokens(), 3 * width_});
+    checked_dims(nn::attention_inputs(qkv, qkv, batch, heads_));
+    return 0;
+  }
+
+  template <class Queue>
+  void decays(const Queue&, const View<const T, 2>&, const nn::TokenBatch&, A*) const {}
+
+  template <class Queue>
+  void forward(const Queue& queue, const View<const T, 2>& qkv, const A*, const View<T, 2>& y,
+               const nn::TokenBatch& batch, Workspace&) const {
+    softmax_attention(queue, nn::attention_inputs(qkv, qkv, batch, heads_),
+                      nn::head_view(y.data(), batch, heads_, width_, width_, 0));
+  }
+
+ private:
+  Index width_ = 0, heads_ = 1;
+};
+
 /// x + proj(core(qkv(z))) over tokens [N,C], perhaps with a norm before proj; names as nn::MultiHeadAttention has them.
 template <class T, class Style>
 class MultiHeadAttention {
@@ -88,13 +121,18 @@ class MultiHeadAttention {
   using Lion = LionAttention<T, M, Style>;
 
   MultiHeadAttention() = default;
-  /// `mask` is linear, decay or selective.
+  /// `mask` is softmax, linear, decay or selective.
   MultiHeadAttention(WeightImage<T>& image, const std::string& name, Index width, Index heads, std::string_view mask,
                      Index prefix, Index orders, bool norm = false)
       : qkv_(image, Style::projections(name), width), proj_(image, Style::output(name), width), width_(width) {
     if (norm) norm_.emplace(image, Style::norm(name), 1e-5);
-    visit_mask(
-        mask, [&]<class M>(M) { core_ = Lion<M>(image, Style::decays(name, M::decay, prefix, orders), width, heads); });
+    if (mask == "softmax") {
+      core_ = SoftmaxCore<T>(width, heads);
+    } else {
+      visit_mask(mask, [&]<class M>(M) {
+        core_ = Lion<M>(image, Style::decays(name, M::decay, prefix, orders), width, heads);
+      });
+    }
   }
 
   void set_form(const form::Any& form) {
@@ -128,7 +166,7 @@ class MultiHeadAttention {
  private:
   Linear<T> qkv_, proj_;
   Index width_ = 0;
-  std::variant<Lion<mask::Linear>, Lion<mask::Decay>, Lion<mask::Selective>> core_;
+  std::variant<SoftmaxCore<T>, Lion<mask::Linear>, Lion<mask::Decay>, Lion<mask::Selective>> core_;
   std::optional<LayerNorm<T>> norm_;
 };
 

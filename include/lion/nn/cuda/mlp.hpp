@@ -1,7 +1,7 @@
 #pragma once
 /// nn::Mlp on the GPU.
 
-#include "lion/nn/cuda/gelu.hpp"
+#include "lion/nn/cuda/activation.hpp"
 #include "lion/nn/cuda/linear.hpp"
 
 namespace lion::cuda {
@@ -21,7 +21,7 @@ class Mlp {
   void forward(const Queue& queue, const View<const T, 2>& x, const View<T, 2>& y, T* wide) const {
     const View<T, 2> h(wide, {x.extent(0), hidden()});
     fc1_.forward(queue, x, h);
-    gelu(queue, h);
+    activate<Gelu>(queue, h);
     fc2_.forward(queue, h, y, true);
   }
 
