@@ -1,3 +1,4 @@
+#include "lion/cuda/cost.hpp"
 #include "lion/form/cost.hpp"
 #include "support/catch.hpp"
 
@@ -74,4 +75,62 @@ TEST_CASE("the other forms are what they say") {
       CHECK(form::plan(form::Rnn{}, kind, both, 500, 8, 8).global == global);
     }
   }
+}
+
+TEST_CASE("on a GPU nothing that there is more of costs less") {
+  for (const DecayKind kind : kKinds) {
+    for (const form::Plan& plan : {form::Plan{64}, form::Plan{256}, form::Plan{1 << 30}, form::Plan{64, true}}) {
+      if (plan.global && kind != DecayKind::none) continue;
+      for (const Index heads : {1, 12, 768}) {
+        for (const Index length : {0, 1, 64, 65, 197, 1000, 6085, 65536}) {
+          INFO("chunk " << plan.chunk << ", heads " << heads << ", length " << length);
+          const cuda::CostShape shape{kind, true, heads, length};
+          const double least = cuda::cost(shape, plan);
+          CHECK(least >= 3000);  // a kernel's start
+          const auto grows = [&](auto&& change) {
+            cuda::CostShape other = shape;
+            change(other);
+            CHECK(cuda::cost(other, plan) >= least);
+          };
+          grows([](cuda::CostShape& s) { s.length += 64; });
+          grows([](cuda::CostShape& s) { s.length *= 2; });
+          grows([](cuda::CostShape& s) { s.heads += 1; });
+          grows([](cuda::CostShape& s) { s.heads *= 3; });
+          grows([](cuda::CostShape& s) { s.width = 128; });
+          grows([](cuda::CostShape& s) { s.element = 4, s.tensor = false; });
+          cuda::CostShape causal = shape;
+          causal.both_directions = false;
+          CHECK(cuda::cost(causal, plan) <= least);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("auto on a GPU takes what costs least: all pairs of a short sequence, of few heads a longer one") {
+  for (const DecayKind kind : kKinds) {
+    for (const bool both : {true, false}) {
+      Index full[3] = {};  // the longest of these sequences that is one chunk, for 1, 12, 768 heads
+      for (int i = 0; i < 3; ++i) {
+        for (const Index length : {0, 1, 64, 128, 197, 256, 400, 512, 1024, 2048, 4096, 6085, 24337, 65536, 1 << 20}) {
+          const cuda::CostShape shape{kind, both, i == 0 ? 1 : i == 1 ? 12 : 768, length};
+          const form::Plan plan = cuda::cheapest(shape);
+          REQUIRE(plan.chunk >= 1);
+          for (const Index chunk : {64, 128, 1024}) CHECK(cuda::cost(shape, plan) <= cuda::cost(shape, {chunk, false}));
+          CHECK(cuda::cost(shape, plan) <= cuda::cost(shape, {1 << 30, false}));
+          if (!plan.global && plan.chunk >= length) full[i] = length;
+          if (!plan.global && plan.chunk < length) CHECK(plan.chunk % shape.tile == 0);
+          CHECK(plan.global <= (kind == DecayKind::none && both));
+        }
+      }
+      CHECK(full[0] >= full[1]);
+      CHECK(full[1] >= full[2]);
+      CHECK(full[2] >= 64);
+      CHECK(full[0] < 1 << 20);
+    }
+  }
+  // The paper's base model, 64 images, bfloat16: 224 px is one chunk, 512 px and more are several.
+  CHECK(cuda::cheapest({DecayKind::per_token, true, 768, 197}).chunk == 197);
+  CHECK(cuda::cheapest({DecayKind::per_token, true, 768, 1025}).chunk == 128);
+  CHECK(cuda::cheapest({DecayKind::none, true, 768, 6085}).global);
 }

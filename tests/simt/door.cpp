@@ -88,3 +88,18 @@ TEST_CASE("the door of the backward kernels says what is wrong before anything i
           "attention: dlog_lambda has shape [1,2,4], expected [1,2,5] to match v");
   refused({in}, {out, out, out}, one, "workspace: 100 bytes given, expected at least 552");
 }
+
+TEST_CASE("form::Auto plans by the heads and lengths of a call") {
+  const auto scratch = [](auto form, const Shape<4>& shape, std::size_t sequences) {
+    const std::vector<Index> cuts(sequences > 1 ? sequences + 1 : 0);  // on a device they are not to be read
+    const View<const bfloat16, 4> x(nullptr, shape);
+    const AttentionInputs<bfloat16> in{.q = x, .k = x, .v = x, .cu_seqlens = cuts};
+    return cuda::Operator<mask::Selective, decltype(form), normalise::RowSum, direction::Both>{form}.workspace_size(in,
+                                                                                                                    1);
+  };
+  CHECK(scratch(form::Auto{}, {64, 12, 197, 64}, 1) == 0);  // one chunk: no states
+  CHECK(scratch(form::Auto{}, {64, 12, 6085, 64}, 1) == scratch(form::Chunk{128}, {64, 12, 6085, 64}, 1));
+  CHECK(scratch(form::Auto{}, {1, 1, 1025, 64}, 1) == 0);
+  CHECK(scratch(form::Auto{}, {1, 12, 64 * 197, 64}, 64) == scratch(form::Chunk{197}, {1, 12, 64 * 197, 64}, 64));
+  CHECK(scratch(form::Auto{}, {0, 12, 9, 64}, 1) == 0);
+}

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lion/cuda/backward_call.hpp"
+#include "lion/cuda/cost.hpp"
 #include "lion/door.hpp"
 
 namespace lion::cuda {
@@ -196,13 +197,33 @@ struct Operator {
     }
   }
 
+  /// The lengths of packed sequences are the device's to know: they count as equal, and those that are longer are cut.
   template <class T>
-  CallOptions options(const AttentionInputs<T>&, const AttentionDims& dims) const {
+  static CostShape cost_shape(const AttentionInputs<T>& in, const AttentionDims& dims) {
+    const Index sequences = in.cu_seqlens.size() > 1 ? static_cast<Index>(in.cu_seqlens.size()) - 1 : 1;
+    CostShape shape;
+    shape.decay = M::decay;
+    shape.both_directions = Dir::past && Dir::future;
+    shape.heads = (std::max)(dims.B * dims.H * sequences, Index(1));
+    shape.length = (dims.L + sequences - 1) / sequences;
+    with_width(dims.D, dims.E, [&](auto width) { shape.width = width; });
+    shape.tile = kTileRows<T>;
+    shape.element = static_cast<Index>(sizeof(T));
+    shape.tensor = kTensor<T>;
+    return shape;
+  }
+
+  template <class T>
+  CallOptions options(const AttentionInputs<T>& in, const AttentionDims& dims) const {
     CallOptions options;
     if constexpr (std::same_as<F, form::Chunk>) {
       if (form.size < 1) door::fail("form::Chunk has size " + std::to_string(form.size) + ", expected at least 1");
     }
-    options.plan = form::plan(form, M::decay, Dir::past && Dir::future, dims.L, dims.D, dims.E);
+    if constexpr (std::same_as<F, form::Auto>) {
+      options.plan = cheapest(cost_shape(in, dims));
+    } else {
+      options.plan = form::plan(form, M::decay, Dir::past && Dir::future, dims.L, dims.D, dims.E);
+    }
     options.scale = scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dims.D));
     door::require_finite("scale", options.scale);
     if constexpr (N::divides) options.epsilon = normaliser.epsilon;
