@@ -1,6 +1,7 @@
 #pragma once
-/// The product of a linear layer, of matrices larger than the caches. Eigen's packs both factors anew for every 128
-/// rows and reaches 0.49 to 0.67 of the peak; turning the weights alone, once for 512 rows, reaches 0.74 to 0.79.
+/// The products of a linear layer, forward and backward, of matrices larger than the caches. Eigen's packs both factors
+/// anew for every 128 rows and reaches 0.49 to 0.67 of the peak; laying out one of them alone, once for up to 512 rows,
+/// reaches 0.74 to 0.79.
 
 #include <algorithm>
 #include <cstring>
@@ -52,16 +53,25 @@ void turn(const A* w, Index stride, Index depth, A* to) {
   }
 }
 
+/// The left factor of a product: entry (i, p) is data[i·stride + p] or, if it is turned, data[p·stride + i].
+template <bool turned, class A>
+struct LinearRows {
+  const A* data;
+  Index stride;
+  const A& operator()(Index i, Index p) const { return turned ? data[p * stride + i] : data[i * stride + p]; }
+  LinearRows from(Index i, Index p) const { return {&(*this)(i, p), stride}; }
+};
+
 /// c [rows, strip] += a [rows, depth] · b [depth, strip], the sums in registers.
-template <Index rows, class A>
-inline void add_rows_block(A* c, Index c_stride, const A* a, Index a_stride, const A* b, Index depth) {
+template <Index rows, bool turned, class A>
+inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const A* b, Index depth) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[rows][2] = {};
   for (Index p = 0; p < depth; ++p) {
     const Packed<A> left = load(b + p * 2 * W), right = load(b + p * 2 * W + W);
     LION_UNROLL_BY(16)
     for (Index i = 0; i < rows; ++i) {
-      const A factor = a[i * a_stride + p];
+      const A factor = a(i, p);
       sums[i][0] += factor * left;
       sums[i][1] += factor * right;
     }
@@ -76,38 +86,37 @@ inline void add_rows_block(A* c, Index c_stride, const A* a, Index a_stride, con
 
 /// The same for any number of rows and several strips: blocks of `rows`, then of fewer. A block of a meets all strips
 /// while it is in the first cache.
-template <Index rows, class A>
-void add_rows(A* c, Index c_stride, Index m, const A* a, Index a_stride, std::span<const A* const> strips,
-              Index depth) {
+template <Index rows, bool turned, class A>
+void add_rows(A* c, Index c_stride, Index m, LinearRows<turned, A> a, std::span<const A* const> strips, Index depth) {
   Index i = 0;
   for (; i + rows <= m; i += rows) {
     for (std::size_t s = 0; s < strips.size(); ++s) {
-      add_rows_block<rows>(c + i * c_stride + static_cast<Index>(s) * kStripWidth<A>, c_stride, a + i * a_stride,
-                           a_stride, strips[s], depth);
+      add_rows_block<rows>(c + i * c_stride + static_cast<Index>(s) * kStripWidth<A>, c_stride, a.from(i, 0), strips[s],
+                           depth);
     }
   }
   if constexpr (rows > 1) {
     constexpr Index fewer = rows > 8 ? 8 : rows > 4 ? 4 : rows / 2;
-    add_rows<fewer>(c + i * c_stride, c_stride, m - i, a + i * a_stride, a_stride, strips, depth);
+    if (i < m) add_rows<fewer>(c + i * c_stride, c_stride, m - i, a.from(i, 0), strips, depth);
   }
 }
 
-/// y [n,m] += x [n,I] · the strips of weights that `strip(j, p, depth, memory)` gives for outputs j … j + kStripWidth,
-/// entries p … p + depth of each: [depth, kStripWidth], anywhere or in `memory`. A last strip that y has not all
-/// columns of must be whole. The order of every sum is that of the depth, whatever n is.
-template <class A, class Strip>
-void add_strip_product(Matrix<A>& y, const ConstMatrix<A>& x, Strip&& strip) {
+/// y [n,m] += x [n,all] · the strips of weights that `strip(j, p, depth, memory)` gives for outputs j … j +
+/// kStripWidth, entries p … p + depth of each: [depth, kStripWidth], anywhere or in `memory`. A last strip that y has
+/// not all columns of must be whole. The order of every sum is that of the depth, whatever n is.
+template <bool turned, class A, class Strip>
+void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&& strip) {
   constexpr Index width = kStripWidth<A>, rows = kVectorRegisters >= 32 ? 14 : 6;
   alignas(kAlignment) A memory[kStrips * kStripDepth * width];
   const A* strips[kStrips];
   for (Index j = 0; j < y.cols(); j += static_cast<Index>(kStrips) * width) {
-    for (Index p = 0; p < x.cols(); p += kStripDepth) {
-      const Index depth = (std::min)(kStripDepth, x.cols() - p);
+    for (Index p = 0; p < all; p += kStripDepth) {
+      const Index depth = (std::min)(kStripDepth, all - p);
       std::size_t count = 0;
       for (Index at = j; at + width <= y.cols() && count < kStrips; at += width, ++count) {
         strips[count] = strip(at, p, depth, memory + static_cast<Index>(count) * width * depth);
       }
-      add_rows<rows, A>(y.data() + j, y.outerStride(), y.rows(), x.data() + p, x.outerStride(), {strips, count}, depth);
+      add_rows<rows>(y.data() + j, y.outerStride(), y.rows(), x.from(0, p), {strips, count}, depth);
       const Index last = j + static_cast<Index>(count) * width;
       if (count == kStrips || last == y.cols()) continue;
       // Columns that are not a whole strip: some rows at a time on the side.
@@ -117,13 +126,32 @@ void add_strip_product(Matrix<A>& y, const ConstMatrix<A>& x, Strip&& strip) {
       for (Index i = 0; i < y.rows(); i += aside) {
         const Index n = (std::min)(aside, y.rows() - i);
         std::fill_n(sums, n * width, A(0));
-        add_rows<rows, A>(sums, width, n, x.data() + i * x.outerStride() + p, x.outerStride(), {&part, 1}, depth);
+        add_rows<rows>(sums, width, n, x.from(i, p), std::span<const A* const>(&part, 1), depth);
         for (Index r = 0; r < n; ++r) {
           for (Index c = 0; c < y.cols() - last; ++c) y(i + r, last + c) += sums[r * width + c];
         }
       }
     }
   }
+}
+
+template <class A>
+LinearRows<false, A> rows_of(const ConstMatrix<A>& x) {
+  return {x.data(), x.outerStride()};
+}
+
+/// y += x·b, b [all, m] with rows any distance apart: strips are copied, since rows far apart fall into few sets of the
+/// cache. What of y is no whole strip is left out; returns its first column.
+template <bool turned, class A>
+Index add_copied_strips(Matrix<A>& y, LinearRows<turned, A> x, const ConstMatrix<A>& b) {
+  constexpr Index width = kStripWidth<A>;
+  const Index whole = y.cols() / width * width;
+  Matrix<A> strips = matrix(y.data(), y.rows(), whole, y.outerStride());
+  add_strip_product(strips, x, b.rows(), [&](Index j, Index p, Index depth, A* memory) {
+    for (Index i = 0; i < depth; ++i) std::copy_n(b.data() + (p + i) * b.outerStride() + j, width, memory + i * width);
+    return memory;
+  });
+  return whole;
 }
 
 }  // namespace detail
@@ -134,7 +162,7 @@ void add_linear_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
   constexpr Index width = detail::kStripWidth<A>;
   const Index whole = y.cols() / width * width;
   Matrix<A> strips = matrix(y.data(), y.rows(), whole, y.outerStride());
-  detail::add_strip_product<A>(strips, x, [&](Index j, Index p, Index depth, A* memory) {
+  detail::add_strip_product(strips, detail::rows_of<A>(x), x.cols(), [&](Index j, Index p, Index depth, A* memory) {
     detail::turn(w.data() + j * w.outerStride() + p, w.outerStride(), depth, memory);
     return memory;
   });
@@ -142,6 +170,37 @@ void add_linear_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
   const Index rest = y.cols() - whole;
   add_product(matrix(y.data() + whole, y.rows(), rest, y.outerStride()), x,
               matrix(w.data() + whole * w.outerStride(), rest, x.cols(), w.outerStride()).transpose());
+}
+
+/// y += x·w: x [N,O], w [O,I], y [N,I], rows any distance apart.
+template <class A>
+void add_linear_input_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
+  const Index whole = detail::add_copied_strips(y, detail::rows_of<A>(x), w), rest = y.cols() - whole;
+  if (rest == 0) return;
+  add_product(matrix(y.data() + whole, y.rows(), rest, y.outerStride()), x,
+              matrix(w.data() + whole, w.rows(), rest, w.outerStride()));
+}
+
+/// y += dᵀ·x: d [N,O], x [N,I], y [O,I], rows any distance apart. Both factors are copied, d since its rows, of which a
+/// few entries each are wanted at a time, may lie in as many pages: 96 KiB more of stack.
+template <class A>
+void add_linear_weight_product(Matrix<A> y, ConstMatrix<A> d, ConstMatrix<A> x) {
+  constexpr Index most = 128, part = 96 * 1024 / (most * static_cast<Index>(sizeof(A)));
+  alignas(kAlignment) A turned[most * part];
+  const Index whole = y.cols() / detail::kStripWidth<A> * detail::kStripWidth<A>, rest = y.cols() - whole;
+  for (Index i = 0; i < y.rows() && whole > 0; i += most) {
+    const Index n = (std::min)(most, y.rows() - i);
+    Matrix<A> rows = matrix(y.data() + i * y.outerStride(), n, whole, y.outerStride());
+    for (Index p = 0; p < d.rows(); p += part) {
+      const Index depth = (std::min)(part, d.rows() - p);
+      for (Index t = 0; t < depth; ++t) std::copy_n(d.data() + (p + t) * d.outerStride() + i, n, turned + t * n);
+      detail::add_copied_strips(rows, detail::LinearRows<true, A>{turned, n},
+                                matrix(x.data() + p * x.outerStride(), depth, whole, x.outerStride()));
+    }
+  }
+  if (rest == 0) return;
+  add_product(matrix(y.data() + whole, y.rows(), rest, y.outerStride()), d.transpose(),
+              matrix(x.data() + whole, x.rows(), rest, x.outerStride()));
 }
 
 }  // namespace lion::cpu

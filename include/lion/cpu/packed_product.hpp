@@ -98,7 +98,7 @@ static_assert(kFloatStrip == kStripWidth<float>);
 
 /// By float weights, packed as such or unpacked a few strips at a time.
 inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output) {
-  add_strip_product<float>(y, x, [&](Index j, Index p, Index depth, float* memory) -> const float* {
+  add_strip_product(y, rows_of<float>(x), x.cols(), [&](Index j, Index p, Index depth, float* memory) -> const float* {
     if (w.type() == WeightType::float32) return w.strip(output + j) + p * kFloatStrip;
     unpack(w, output + j, p, depth, memory);
     return memory;

@@ -137,15 +137,15 @@ template <Real S>
 void linear_product_input_gradient(const View<const S, 2>& dy, Layers<const S> w, const View<S, 2>& dx, bool add,
                                    const Executor& executor) {
   const Index out = dy.extent(1) / static_cast<Index>(w.size()), in = dx.extent(1);
-  detail::for_each_tile(dx.extent(0), in, kRowBlock, 2 * cpu::kPanel, executor,
-                        [&](Index i, Index n, Index j, Index m) {
-                          auto tile = detail::map(dx, i, n, j, m);
-                          if (!add) tile.setZero();
-                          for (std::size_t p = 0; p < w.size(); ++p) {
-                            cpu::add_product(tile, detail::map(dy, i, n, static_cast<Index>(p) * out, out),
-                                             cpu::matrix(w[p] + j, out, m, in));
-                          }
-                        });
+  detail::for_each_tile(
+      dx.extent(0), in, kLinearRows, kLinearColumns, executor, [&](Index i, Index n, Index j, Index m) {
+        auto tile = detail::map(dx, i, n, j, m);
+        if (!add) tile.setZero();
+        for (std::size_t p = 0; p < w.size(); ++p) {
+          cpu::add_linear_input_product<S>(tile, detail::map(dy, i, n, static_cast<Index>(p) * out, out),
+                                           cpu::matrix(w[p] + j, out, m, in));
+        }
+      });
 }
 template <Real S>
 void linear_product_input_gradient(const View<const S, 2>& dy, const S* w, const View<S, 2>& dx, bool add,
@@ -160,14 +160,14 @@ void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const
                                     Layers<S> dbias, const Executor& executor) {
   const Index tokens = dy.extent(0), out = dy.extent(1) / static_cast<Index>(dw.size()), in = x.extent(1);
   // Small weights are cut finer, or there would be fewer tiles than threads.
-  const Index tile = dy.extent(1) * in >= 16 * cpu::kPanel * cpu::kPanel ? cpu::kPanel : cpu::kPanel / 2;
-  const Index across = detail::blocks(in, cpu::kPanel);
+  const Index tile = dy.extent(1) * in >= 16 * kRowBlock * kRowBlock ? kRowBlock : kRowBlock / 2;
+  constexpr Index columns = 2 * kLinearColumns;
+  const Index across = detail::blocks(in, columns);
   detail::for_each_layer_tile(
       across, dw.size(), out, 1, tile, executor, [&](std::size_t p, Index block, Index, Index i, Index n) {
-        const Index j = block * cpu::kPanel, m = (std::min)(cpu::kPanel, in - j),
-                    column = static_cast<Index>(p) * out + i;
-        cpu::add_product(cpu::matrix(dw[p] + i * in + j, n, m, in), detail::map(dy, 0, tokens, column, n).transpose(),
-                         detail::map(x, 0, tokens, j, m));
+        const Index j = block * columns, m = (std::min)(columns, in - j), column = static_cast<Index>(p) * out + i;
+        cpu::add_linear_weight_product<S>(cpu::matrix(dw[p] + i * in + j, n, m, in),
+                                          detail::map(dy, 0, tokens, column, n), detail::map(x, 0, tokens, j, m));
         if (!dbias[p] || j > 0) return;
         using Sum = Eigen::Array<S, Eigen::Dynamic, 1>;
         Eigen::Map<Sum> sum(dbias[p] + i, n);
