@@ -1,4 +1,4 @@
-#include <atomic>
+#include <limits>
 
 #include "attention/pieces.hpp"
 #include "support/attention_gated.hpp"
@@ -11,22 +11,27 @@ using namespace lion::test;
 
 constexpr Index kLength = 4133;
 
-/// Counts the calls that may run at once.
+/// Counts how often all threads are asked for.
 struct Counting {
   ThreadPool& pool;
-  std::atomic<Index> most{0};
+  Index all = 0;
   Index concurrency() const { return pool.concurrency(); }
   template <class F>
   void parallel_for(Index n, F&& f) {
-    if (n > most) most = n;
+    all += n == pool.concurrency();
     pool.parallel_for(n, f);
   }
 };
 
+/// Two heads that share q and k, of widths that are no multiple of a vector's.
+constexpr AttentionDims kShared{1, 2, 1, kLength, 5, 3};
+/// Heads of their own, of widths that products write in place.
+constexpr AttentionDims kAlone{1, 1, 1, kLength, 16, 16}, kTwo{1, 2, 2, kLength, 16, 32};
+
 template <class M>
-Problem long_problem(std::uint64_t seed, const RandomOptions& options, Index L = kLength) {
+Problem long_problem(std::uint64_t seed, const RandomOptions& options, const AttentionDims& dims) {
   Random random(seed);
-  return random_problem(random, {1, 2, 1, L, 5, 3}, M::decay, M::gated, options);
+  return random_problem(random, dims, M::decay, M::gated, options);
 }
 
 void require_alike(const Answer& got, const Answer& wanted, double outputs, double gradients) {
@@ -44,23 +49,33 @@ void require_alike(const Answer& got, const Answer& wanted, double outputs, doub
 }
 
 template <class T, class M, class N = normalise::RowSum>
-void require_halves(auto form, const RandomOptions& options, bool keep = true, Layout layout = Layout::dense) {
-  const Problem p = long_problem<M>(11, options);
+void require_halves(auto form, const RandomOptions& options, const AttentionDims& dims = kShared, bool keep = true,
+                    Layout layout = Layout::dense) {
+  const Problem p = long_problem<M>(11, options, dims);
   const Answer wanted = run<double>(attention_for<M, form::Full, N>(p), p);
   const auto attention = attention_for<M, decltype(form), N>(p, form);
-  ThreadPool pool(2);
-  Counting two{pool};
-  const Answer got = run<T>(attention, p, {layout, keep, true, two});
-  CHECK(two.most == 2);
+  ThreadPool pool(2 * dims.H);  // two for each head
+  Counting counting{pool};
+  run<T>(attention, p, {layout, keep, false, counting});
+  const Index forward = counting.all;
+  CHECK(forward >= 2);
+  counting.all = 0;
+  const Answer got = run<T>(attention, p, {layout, keep, true, counting});
+  CHECK(counting.all >= forward + (keep ? 2 : 4));
   constexpr bool wide = std::is_same_v<T, double>, stored = sizeof(T) == 2;
   require_alike(got, wanted, wide ? 1e-10 : stored ? 5e-3 : 1e-5, wide ? 1e-8 : stored ? 5e-2 : 1e-3);
-  // On one thread the same bits.
-  const Answer serial = run<T>(attention, p, {layout, keep});
-  CHECK(serial.y == got.y);
-  CHECK(serial.dq == got.dq);
-  CHECK(serial.dk == got.dk);
-  CHECK(serial.dv == got.dv);
-  CHECK(serial.dlog_lambda == got.dlog_lambda);
+  // On fewer threads the same bits, with some sequences at a time.
+  for (const Index threads : {1, 3}) {
+    ThreadPool fewer(threads);
+    const Answer again = run<T>(attention, p, {layout, keep, true, fewer});
+    CHECK(again.y == got.y);
+    CHECK(again.row_sum == got.row_sum);
+    CHECK(again.dq == got.dq);
+    CHECK(again.dk == got.dk);
+    CHECK(again.dv == got.dv);
+    CHECK(again.dlog_lambda == got.dlog_lambda);
+    CHECK(again.dgate == got.dgate);
+  }
 }
 
 }  // namespace
@@ -68,48 +83,79 @@ void require_halves(auto form, const RandomOptions& options, bool keep = true, L
 TEST_CASE("one long sequence keeps two threads busy, and halves give the answer of the whole") {
   SECTION("chunks, one decay per head") {
     require_halves<double, mask::Decay>(form::Chunk{64}, {.hard = false});
+    require_halves<double, mask::Decay>(form::Auto{}, {.hard = false}, kTwo, false);
     require_halves<double, mask::Decay, normalise::None>(form::Chunk{100}, {.normalise = false, .hard = false});
   }
-  SECTION("chunks, one decay per token") { require_halves<double, mask::Selective>(form::Chunk{64}, {}); }
+  SECTION("chunks, one decay per token") {
+    require_halves<double, mask::Selective>(form::Chunk{64}, {});
+    require_halves<double, mask::Selective>(form::Chunk{48}, {}, kAlone, false);
+  }
   SECTION("chunks of more than a tile, y made again") {
-    require_halves<double, mask::Selective>(form::Chunk{300}, {.padded = true}, false);
+    require_halves<double, mask::Selective>(form::Chunk{300}, {.padded = true}, kShared, false);
+    require_halves<double, mask::Selective>(form::Chunk{kLength / 2}, {}, kAlone);
   }
   SECTION("a gate") { require_halves<double, Gated>(form::Chunk{64}, {.padded = true}); }
   SECTION("token by token") {
-    require_halves<double, mask::Decay>(form::Rnn{}, {.hard = false});
-    require_halves<double, mask::Selective>(form::Rnn{}, {.padded = true}, false);
+    require_halves<double, mask::Decay>(form::Rnn{}, {.hard = false}, kAlone);
+    require_halves<double, mask::Selective>(form::Rnn{}, {.padded = true}, kShared, false);
     require_halves<double, mask::Linear>(form::Rnn{}, {});
   }
   SECTION("one global state") {
-    require_halves<double, mask::Linear>(form::Auto{}, {.padded = true}, false);
-    require_halves<float, mask::Linear>(form::Chunk{64}, {}, true, Layout::tokens);
+    require_halves<double, mask::Linear>(form::Auto{}, {.padded = true}, kTwo, false);
+    require_halves<float, mask::Linear>(form::Chunk{64}, {}, kShared, true, Layout::tokens);
   }
   SECTION("several orders") {
-    require_halves<double, mask::Selective>(form::Chunk{64}, {.orders = 2}, false);
-    require_halves<double, mask::Linear>(form::Chunk{64}, {.orders = 2});
+    require_halves<double, mask::Selective>(form::Chunk{64}, {.orders = 2}, kShared, false);
+    require_halves<double, mask::Linear>(form::Chunk{64}, {.orders = 2}, kAlone);
   }
-  SECTION("floats") { require_halves<float, mask::Decay>(form::Auto{}, {.hard = false}, true, Layout::tokens); }
+  SECTION("floats") {
+    require_halves<float, mask::Decay>(form::Auto{}, {.hard = false}, kShared, true, Layout::tokens);
+    require_halves<float, mask::Selective>(form::Auto{}, {}, kTwo);
+  }
   SECTION("16-bit storage") {
-    require_halves<bfloat16, mask::Selective>(form::Chunk{64}, {}, false, Layout::tokens);
-    require_halves<half, mask::Decay>(form::Chunk{64}, {.orders = 2, .hard = false});
+    require_halves<bfloat16, mask::Selective>(form::Chunk{64}, {}, kShared, false, Layout::tokens);
+    require_halves<bfloat16, mask::Selective>(form::Auto{}, {}, kTwo);
+    require_halves<bfloat16, mask::Linear>(form::Auto{}, {});
+    require_halves<half, mask::Decay>(form::Chunk{64}, {.orders = 2, .hard = false}, kAlone);
   }
 }
 
+TEST_CASE("halves are for few and long sequences of two chunks or more") {
+  using cpu::Halves;
+  CHECK(Halves::where_they_pay(15, 4096, 64).granule == 64);
+  CHECK_FALSE(Halves::where_they_pay(16, 4096, 64));
+  CHECK_FALSE(Halves::where_they_pay(1, 4095, 64));
+  CHECK_FALSE(Halves::where_they_pay(0, 4096, 64));
+  CHECK(Halves::where_they_pay(1, 4097, 2048));
+  CHECK_FALSE(Halves::where_they_pay(1, 4097, 2049));
+  // Any chunk, too: as one.
+  const Problem p = long_problem<mask::Decay>(11, {.hard = false}, kAlone);
+  const auto whole =
+      attention_for<mask::Decay, form::Chunk, normalise::RowSum>(p, form::Chunk{std::numeric_limits<Index>::max()});
+  require_alike(run<double>(whole, p), run<double>(attention_for<mask::Decay, form::Full, normalise::RowSum>(p), p),
+                1e-12, 1e-12);
+}
+
 TEST_CASE("halves of packed sequences, long and short") {
-  Problem p = long_problem<mask::Selective>(12, {});
-  p.orders = {{}};
-  p.cu_seqlens = {0, 3, 3, 4100, kLength};
-  p.dims.L = kLength;
-  const Answer wanted = run<double>(attention_for<mask::Selective, form::Full, normalise::RowSum>(p), p);
-  CHECK(cpu::Halves::where_they_pay(8, 4097, 64).granule == 64);
-  require_alike(run<double>(attention_for<mask::Selective, form::Chunk, normalise::RowSum>(p), p), wanted, 1e-10, 1e-8);
+  const auto require = [](auto mask, auto form, bool padded) {
+    using M = decltype(mask);
+    Problem p = long_problem<M>(12, {.padded = padded, .hard = false}, kShared);
+    p.orders = {{}};
+    p.cu_seqlens = {0, 3, 3, 37, kLength};
+    const Answer wanted = run<double>(attention_for<M, form::Full, normalise::RowSum>(p), p);
+    require_alike(run<double>(attention_for<M, decltype(form), normalise::RowSum>(p, form), p), wanted, 1e-10, 1e-8);
+  };
+  require(mask::Selective{}, form::Chunk{64}, false);
+  require(Gated{}, form::Chunk{100}, true);
+  require(mask::Decay{}, form::Rnn{}, true);
+  require(mask::Linear{}, form::Auto{}, false);
 }
 
 TEST_CASE("halves of segments") {
   const auto require = [](auto mask, auto form) {
     using M = decltype(mask);
     const Problem p = [] {
-      Problem whole = long_problem<M>(13, {.hard = false}, 3 * 4200);
+      Problem whole = long_problem<M>(13, {.hard = false}, {1, 2, 1, 3 * 4200, 5, 3});
       whole.orders = {{}};
       return whole;
     }();

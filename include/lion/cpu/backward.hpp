@@ -3,6 +3,7 @@
 
 #include "lion/cpu/backward_scratch.hpp"
 #include "lion/cpu/halves.hpp"
+#include "lion/form/cost.hpp"
 
 namespace lion::cpu {
 

@@ -37,8 +37,7 @@ struct BackwardLane {
   }
 };
 
-/// What the tasks of a call share where its sequences are in halves: of `parts` of groups of heads, each of which works
-/// on one head at a time.
+/// What the two halves of a sequence share, for each of `tasks` in work at once.
 template <class Types>
 struct BackwardHalves {
   using A = typename Types::A;
@@ -46,33 +45,34 @@ struct BackwardHalves {
   static constexpr bool per_head = M::decay == mask::DecayKind::per_head;
 
   MiddleStates<A> states;
-  MaskScalars<M::decay, M::gated> scalars;        // [parts, L]
-  double* decay_sums = nullptr;                   // [parts, sequences, 4], of each pass
-  Anchors* anchors = nullptr;                     // [parts, sequences]
-  A *dq = nullptr, *dk = nullptr, *dv = nullptr;  // [parts, L, D], [parts, L, D], [parts, L, E], as in BackwardLane
-  A *y = nullptr, *row_sum = nullptr;             // [parts, L, E], [parts, L], likewise
+  MaskScalars<M::decay, M::gated> scalars;        // [tasks, L]
+  double* decay_sums = nullptr;                   // [tasks, 4], of each pass over each half
+  Anchors* anchors = nullptr;                     // [tasks]
+  A *dq = nullptr, *dk = nullptr, *dv = nullptr;  // [tasks, L, D], [tasks, L, D], [tasks, L, E], as in BackwardLane
+  A *y = nullptr, *row_sum = nullptr;             // [tasks, L, E], [tasks, L], likewise
   ForwardHalves<Types> forward;
 
   BackwardHalves() = default;
-  BackwardHalves(Arena& arena, Index parts, Index sequences, const AttentionDims& dims, bool again)
-      : states(arena, parts * sequences, per_head ? 3 : 2, dims.D, dims.E),
-        scalars(arena, parts * dims.L),
-        decay_sums(arena.take<double>(parts * sequences * 4)),
-        anchors(arena.take<Anchors>(parts * sequences)) {
+  /// `alone`: dq and dk of a task are no sums with other tasks'.
+  BackwardHalves(Arena& arena, Index tasks, const AttentionDims& dims, bool again, bool alone)
+      : states(arena, tasks, per_head ? 3 : 2, dims.D, dims.E),
+        scalars(arena, tasks * dims.L),
+        decay_sums(arena.take<double>(tasks * 4)),
+        anchors(arena.take<Anchors>(tasks)) {
     if (!std::same_as<typename Types::T, A>) {
-      dq = arena.take<A>(parts * dims.L * dims.D);
-      dk = arena.take<A>(parts * dims.L * dims.D);
-      dv = arena.take<A>(parts * dims.L * dims.E);
+      if (alone) dq = arena.take<A>(tasks * dims.L * dims.D);
+      if (alone) dk = arena.take<A>(tasks * dims.L * dims.D);
+      dv = arena.take<A>(tasks * dims.L * dims.E);
     }
     if (again) {
-      y = arena.take<A>(parts * dims.L * dims.E);
-      row_sum = arena.take<A>(parts * dims.L);
-      forward = ForwardHalves<Types>(arena, parts, sequences, dims, true, true);
+      y = arena.take<A>(tasks * dims.L * dims.E);
+      row_sum = arena.take<A>(tasks * dims.L);
+      forward = ForwardHalves<Types>(arena, tasks, dims, true, true);
     }
   }
 
-  SweepStates<A> middle(Index sequence, bool later) const {
-    const auto state = [&](Index kind) { return states(sequence, later, kind); };
+  SweepStates<A> middle(Index task, bool later) const {
+    const auto state = [&](Index kind) { return states(task, later, kind); };
     return {state(0), state(1), per_head ? state(2) : View<A, 4>()};
   }
 };
@@ -92,8 +92,10 @@ class BackwardCall {
     const Index groups = dims.L == 0 ? 0 : dims.B * dims.Hk * sequence_count(in);
     parts_ = parts_of_group(groups, dims);
     tasks_ = groups * parts_;
+    // Fewer tasks than kEnough have one head each: see parts_of_group.
     if (dims.H > 0) halves_ = halves_of<Types>(tasks_, options);
-    lanes_ = executor.lanes(halves_ ? 2 * tasks_ : tasks_);
+    at_once_ = executor.lanes(tasks_);
+    lanes_ = executor.lanes(halves_ ? 2 * at_once_ : tasks_);
     Arena shared;
     Shared(shared, *this, orders);
     shared_size_ = aligned(shared.used());
@@ -139,10 +141,7 @@ class BackwardCall {
         dq = arena.take<A>(dims.B * dims.Hk * call.parts_ * dims.L * dims.D);
         dk = arena.take<A>(dims.B * dims.Hk * call.parts_ * dims.L * dims.D);
       }
-      if (call.halves_) {
-        const Index parts = dims.B * dims.Hk * call.parts_;
-        halves = BackwardHalves<Types>(arena, parts, sequence_count(call.in_), dims, call.again_);
-      }
+      if (call.halves_) halves = BackwardHalves<Types>(arena, call.at_once_, dims, call.again_, call.parts_ == 1);
     }
   };
 
@@ -178,10 +177,10 @@ class BackwardCall {
     });
   }
 
-  /// The tasks of a group of `heads`: as many as keep about 16 threads busy, where groups are few (Hydra has one per
-  /// sequence). By the shape alone, for the same bits.
+  /// The tasks of a group of heads: as many as keep about 16 threads busy, where groups are few (Hydra has one per
+  /// sequence); where even one task for each head does not, it is that. By the shape alone, for the same bits.
   static Index parts_of_group(Index groups, const AttentionDims& dims) {
-    constexpr Index kEnough = 16;
+    constexpr Index kEnough = Halves::kEnough;
     const Index heads = groups == 0 ? 0 : dims.H / dims.Hk;
     return heads == 0 || groups >= kEnough ? 1 : (std::min)(heads, (kEnough + groups - 1) / groups);
   }
@@ -320,7 +319,7 @@ class BackwardCall {
   bool again_;
   Executor executor_;
   Halves halves_;
-  Index parts_ = 1, tasks_ = 0, lanes_ = 1;
+  Index parts_ = 1, tasks_ = 0, lanes_ = 1, at_once_ = 1;  // at_once: tasks in halves
   std::size_t shared_size_ = 0, lane_size_ = 0;
 };
 
@@ -359,87 +358,90 @@ void BackwardCall<Types>::run_part(const Part& p, Masks masks, const AttentionUp
   narrow(dk, p.sequence, dims_.D, out.dk, p.b, p.group);
 }
 
-/// Head after head of each part, and order after order: both halves of every sequence at once, pass after pass.
+/// Some sequences at a time, order after order: both halves of each at once, pass after pass.
 template <class Types>
 void BackwardCall<Types>::run_halves(Masks masks, const AttentionUpstream<T>& upstream,
                                      const AttentionGradients<T>& out, Gradients mask_gradients,
                                      const IncomingBackward<A>& incoming, std::byte* lanes,
                                      const Shared& shared) const {
   const BackwardHalves<Types>& halves = shared.halves;
-  const Index L = dims_.L, D = dims_.D, E = dims_.E, heads = (dims_.H / dims_.Hk + parts_ - 1) / parts_;
-  const auto from = [&](A* rows, Index place, Index width) { return rows ? rows + place * L * width : nullptr; };
+  const Index L = dims_.L, D = dims_.D, E = dims_.E;
   const bool alone = parts_ == 1;
-  const auto dq_of = [&](const Part& p) {
-    return alone ? wide(out.dq, p.b, p.group, from(halves.dq, p.place, D)) : Rows<A>{from(shared.dq, p.place, D), D};
+  // Rows [L, width] of a place among the tasks in work, or among all parts.
+  const auto of = [&](A* rows, Index place, Index width) { return rows ? rows + place * L * width : nullptr; };
+  const auto gradients_of = [&](const Part& p, Index place, bool filled_keys, bool filled_values) -> GradientRows<A> {
+    if (!alone) {
+      return {{of(shared.dq, p.place, D), D},
+              {of(shared.dk, p.place, D), D},
+              wide(out.dv, p.b, p.first, of(halves.dv, place, E)),
+              filled_keys,
+              filled_values};
+    }
+    return {wide(out.dq, p.b, p.group, of(halves.dq, place, D)), wide(out.dk, p.b, p.group, of(halves.dk, place, D)),
+            wide(out.dv, p.b, p.first, of(halves.dv, place, E)), filled_keys, filled_values};
   };
-  const auto dk_of = [&](const Part& p) {
-    return alone ? wide(out.dk, p.b, p.group, from(halves.dk, p.place, D)) : Rows<A>{from(shared.dk, p.place, D), D};
+  // body(head, walk) over some tokens of a task's head, along order r.
+  const auto with_walk = [&](const Part& p, Index place, std::size_t r, Stretch tokens, bool filled, bool begins,
+                             BackwardLane<Types>& lane, auto&& body) {
+    const UpstreamRows<T> rows =
+        upstream_rows(masks, upstream, p.b, p.first, of(halves.y, place, E), of(halves.row_sum, place, 1));
+    lane.tiles.scalars = halves.scalars.from(place * L);
+    const Head<T, M> head = head_of(in_, masks[r], dims_, p.b, p.first, tokens, options_.scale);
+    Walk walk(head, rows, gradients_of(p, place, filled, filled), lane.tiles, begins);
+    body(head, walk);
   };
-  const auto dv_of = [&](const Part& p, Index h) { return wide(out.dv, p.b, h, from(halves.dv, p.place, E)); };
-  // Of every part the i-th head: body(part, h, task, lane) for whole sequences, and with a pass for halves.
-  const auto each = [&](Index i, auto&& body) {
-    for_each_task(tasks_, lanes, [&](Index task, BackwardLane<Types>& lane) {
-      const Part p = part_of(task);
-      if (p.first + i < p.end) body(p, p.first + i, task, lane);
-    });
-  };
-  const auto each_half = [&](Index i, bool outwards, auto&& body) {
-    for_each_task(2 * tasks_, lanes, [&](Index task, BackwardLane<Types>& lane) {
-      const Part p = part_of(task / 2);
-      if (p.first + i < p.end) body(p, p.first + i, task / 2, HalfPass{task % 2 == 1, outwards}, lane);
-    });
-  };
-  for (Index i = 0; i < heads; ++i) {
-    for (std::size_t pass = 0; again_ && pass < 2 * masks.size(); ++pass) {
-      each_half(i, pass % 2 == 1, [&](const Part& p, Index h, Index task, HalfPass half, BackwardLane<Types>& lane) {
-        A *y = from(halves.y, p.place, E), *row_sum = from(halves.row_sum, p.place, 1);
+  constexpr bool ends = M::decay != mask::DecayKind::none || M::gated || !std::same_as<T, A>;
+  constexpr Index steps = ends ? 3 : 2;  // the last over whole sequences
+  const Index orders = static_cast<Index>(masks.size()), again = again_ ? 2 * orders : 0;
+  Halves::for_each_pass(tasks_, at_once_, again + steps * orders, [&](Index first, Index count, Index pass) {
+    if (pass < again) {
+      for_each_task(2 * count, lanes, [&](Index task, BackwardLane<Types>& lane) {
+        const Index place = task / 2;
+        const Part p = part_of(first + place);
+        const HalfPass half{task % 2 == 1, pass % 2 == 1};
+        A *y = of(halves.y, place, E), *row_sum = of(halves.row_sum, place, 1);
         const auto& states = halves.forward.states;
-        forward_half<Types>(in_, masks, pass / 2, options_, dims_, p.b, h, halves_(p.sequence, half.later), half,
-                            *lane.forward, {y, E}, from(halves.forward.waiting_d, p.place, 1), incoming.keys,
-                            states(task, false), states(task, true), finish_again(masks, y, row_sum));
+        forward_half<Types>(in_, masks, static_cast<std::size_t>(pass / 2), options_, dims_, p.b, p.first,
+                            halves_(p.sequence, half.later), half, *lane.forward, {y, E},
+                            of(halves.forward.waiting_d, place, 1), incoming.keys, states(place, false),
+                            states(place, true), finish_again(masks, y, row_sum));
       });
+      return;
     }
-    for (std::size_t r = 0; r < masks.size(); ++r) {
-      // filled: rows of these gradients hold sums.
-      const auto with_walk = [&](const Part& p, Index h, Stretch tokens, bool filled_keys, bool filled_values,
-                                 bool begins, BackwardLane<Types>& lane, auto&& body) {
-        const UpstreamRows<T> rows =
-            upstream_rows(masks, upstream, p.b, h, from(halves.y, p.place, E), from(halves.row_sum, p.place, 1));
-        lane.tiles.scalars = halves.scalars.from(p.place * L);
-        const Head<T, M> head = head_of(in_, masks[r], dims_, p.b, h, tokens, options_.scale);
-        Walk walk(head, rows, {dq_of(p), dk_of(p), dv_of(p, h), filled_keys, filled_values}, lane.tiles, begins);
-        body(head, walk);
-      };
-      for (const bool outwards : {false, true}) {
-        each_half(i, outwards, [&](const Part& p, Index h, Index task, HalfPass half, BackwardLane<Types>& lane) {
-          const bool second = outwards && !options_.plan.global;
-          with_walk(p, h, halves_(p.sequence, half.later), i > 0 || r > 0 || second, r > 0 || second, !outwards, lane,
-                    [&](const Head<T, M>&, Walk& walk) {
-                      walk.pass(half, options_.plan, incoming, halves.middle(task, false), halves.middle(task, true));
-                      halves.decay_sums[4 * task + 2 * outwards + half.later] = walk.decay_sum();
-                      if (outwards && half.later) halves.anchors[task] = walk.anchors();
-                    });
-        });
+    const auto r = static_cast<std::size_t>((pass - again) / steps);
+    const Index step = (pass - again) % steps;
+    if (step < 2) {
+      for_each_task(2 * count, lanes, [&](Index task, BackwardLane<Types>& lane) {
+        const Index place = task / 2;
+        const Part p = part_of(first + place);
+        const HalfPass half{task % 2 == 1, step == 1};
+        const bool filled = r > 0 || (half.outwards && !options_.plan.global);
+        with_walk(p, place, r, halves_(p.sequence, half.later), filled, !half.outwards, lane,
+                  [&](const Head<T, M>&, Walk& walk) {
+                    walk.pass(half, options_.plan, incoming, halves.middle(place, false), halves.middle(place, true));
+                    halves.decay_sums[4 * place + 2 * half.outwards + half.later] = walk.decay_sum();
+                    if (half.outwards && half.later) halves.anchors[place] = walk.anchors();
+                  });
+      });
+      return;
+    }
+    for_each_task(count, lanes, [&](Index place, BackwardLane<Types>& lane) {
+      const Part p = part_of(first + place);
+      with_walk(p, place, r, p.sequence, true, false, lane, [&](const Head<T, M>& head, Walk& walk) {
+        walk.finish(options_.plan.chunk, halves.anchors[place], decay_of_token(head, mask_gradients[r]));
+        give_gates(head, lane.tiles.scalars, mask_gradients[r]);
+      });
+      if constexpr (M::decay == mask::DecayKind::per_head) {
+        const double* sums = halves.decay_sums + 4 * place;
+        *head_sum(shared, r, p, p.first) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
       }
-      each(i, [&](const Part& p, Index h, Index task, BackwardLane<Types>& lane) {
-        with_walk(p, h, p.sequence, true, true, false, lane, [&](const Head<T, M>& head, Walk& walk) {
-          walk.finish(options_.plan.chunk, halves.anchors[task], decay_of_token(head, mask_gradients[r]));
-          give_gates(head, lane.tiles.scalars, mask_gradients[r]);
-        });
-        const double* sums = halves.decay_sums + 4 * task;
-        if constexpr (M::decay == mask::DecayKind::per_head) {
-          *head_sum(shared, r, p, h) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        }
-      });
-    }
-    each(i, [&](const Part& p, Index h, Index, BackwardLane<Types>&) {
-      narrow(dv_of(p, h), p.sequence, E, out.dv, p.b, h);
+      if (r + 1 < masks.size()) return;
+      const GradientRows<A> rows = gradients_of(p, place, true, true);
+      narrow(rows.dv, p.sequence, E, out.dv, p.b, p.first);
+      if (!alone) return;
+      narrow(rows.dq, p.sequence, D, out.dq, p.b, p.group);
+      narrow(rows.dk, p.sequence, D, out.dk, p.b, p.group);
     });
-  }
-  if (!alone || std::same_as<T, A>) return;
-  each(0, [&](const Part& p, Index, Index, BackwardLane<Types>&) {
-    narrow(dq_of(p), p.sequence, D, out.dq, p.b, p.group);
-    narrow(dk_of(p), p.sequence, D, out.dk, p.b, p.group);
   });
 }
 

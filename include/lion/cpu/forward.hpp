@@ -5,6 +5,7 @@
 #include "lion/cpu/pairs.hpp"
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
+#include "lion/form/cost.hpp"
 
 namespace lion::cpu {
 

@@ -121,20 +121,20 @@ Halves halves_of(Index sequences, const CallOptions& options) {
   return Halves::where_they_pay(sequences, options.longest, by_token ? kTile : options.plan.chunk);
 }
 
-/// What the tasks of a call share where its sequences are in halves: states, and sums that wait, of `heads`.
+/// What the two halves of a sequence share, for each of `sequences` in work at once: states, and sums that wait.
 template <class Types>
 struct ForwardHalves {
   using A = typename Types::A;
   MiddleStates<A> states;
-  A* waiting_d = nullptr;  // [heads, L], where rows are visited more than once and divided
-  A* waiting_n = nullptr;  // [heads, L, E], where y cannot hold the sums
+  A* waiting_d = nullptr;  // [sequences, L], where rows are visited more than once and divided
+  A* waiting_n = nullptr;  // [sequences, L, E], where y cannot hold the sums
 
   ForwardHalves() = default;
-  ForwardHalves(Arena& arena, Index heads, Index sequences, const AttentionDims& dims, bool revisits,
+  ForwardHalves(Arena& arena, Index sequences, const AttentionDims& dims, bool revisits,
                 bool held = std::same_as<typename Types::T, A>)
-      : states(arena, heads * sequences, 1, dims.D, dims.E) {
-    if (revisits && Types::Normaliser::divides) waiting_d = arena.take<A>(heads * dims.L);
-    if (revisits && !held) waiting_n = arena.take<A>(heads * dims.L * dims.E);
+      : states(arena, sequences, 1, dims.D, dims.E) {
+    if (revisits && Types::Normaliser::divides) waiting_d = arena.take<A>(sequences * dims.L);
+    if (revisits && !held) waiting_n = arena.take<A>(sequences * dims.L * dims.E);
   }
 };
 
@@ -193,11 +193,11 @@ class ForwardCall {
       : in_(in), dims_(dims), options_(options), executor_(executor) {
     tasks_ = dims.L == 0 ? 0 : dims.B * dims.H * sequence_count(in);
     halves_ = halves_of<Types>(tasks_, options);
-    if (halves_) tasks_ *= 2;
-    lanes_ = executor.lanes(tasks_);
+    at_once_ = executor.lanes(tasks_);
+    lanes_ = executor.lanes(halves_ ? 2 * at_once_ : tasks_);
     revisits_ = revisits_rows<Types>(options, orders, incoming);
     Arena shared;
-    if (halves_) ForwardHalves<Types>(shared, dims.B * dims.H, sequence_count(in), dims, revisits_);
+    if (halves_) ForwardHalves<Types>(shared, at_once_, dims, revisits_);
     shared_size_ = aligned(shared.used());
     Arena arena;
     ForwardLane<Types>(arena, dims, revisits_ && !halves_);
@@ -216,7 +216,7 @@ class ForwardCall {
   CallOptions options_;
   Executor executor_;
   Halves halves_;
-  Index tasks_ = 0, lanes_ = 1;
+  Index tasks_ = 0, lanes_ = 1, at_once_ = 1;  // at_once: sequences in halves
   bool revisits_ = false;
   std::size_t shared_size_ = 0, lane_size_ = 0;
 };
@@ -226,42 +226,64 @@ template <class Types>
 void ForwardCall<Types>::run(typename Types::Masks masks, const AttentionOutputs<T>& out, const Incoming<A>& incoming,
                              const View<A, 4>& outgoing, std::byte* scratch) const {
   Arena arena_of_all(scratch);
-  const Index count = sequence_count(in_);
   ForwardHalves<Types> shared;
-  if (halves_) shared = ForwardHalves<Types>(arena_of_all, dims_.B * dims_.H, count, dims_, revisits_);
+  if (halves_) shared = ForwardHalves<Types>(arena_of_all, at_once_, dims_, revisits_);
   std::byte* lanes = scratch + shared_size_;
-  const std::size_t passes = halves_ ? 2 * masks.size() : 1;
-  for (std::size_t pass = 0; pass < passes; ++pass) {
-    executor_.for_each_task(tasks_, [&](Index task, Index lane_index) {
-      const FlushSubnormals flush;
-      Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
-      ForwardLane<Types> lane(arena, dims_, revisits_ && !halves_);
-      const Index index = halves_ ? task / 2 : task, head = index / count, b = head / dims_.H, h = head % dims_.H;
-      const Stretch sequence = sequence_of(in_, index % count);
-      const Rows<T> y = rows_of(out.y, b, h);
-      const A share = A(1) / static_cast<A>(masks.size());
-      const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index rows) {
-        divide_rows<typename Types::Normaliser>(n, d, rows, options_.epsilon, share,
-                                                [&](Index i, const A* row, A factor, A delta) {
-                                                  finish_row(row, dims_.E, factor, y(token_of(i)));
-                                                  if (out.row_sum) out.row_sum(b, h, token_of(i)) = delta;
-                                                });
-      };
-      Rows<A> wide;
-      if constexpr (std::same_as<T, A>) {
-        wide = y;
-      } else {
-        wide = {halves_ ? shared.waiting_n + head * dims_.L * dims_.E : lane.waiting_n, dims_.E};
-      }
-      if (!halves_) {
-        return forward_head<Types>(in_, masks, options_, dims_, b, h, sequence, lane, wide, incoming, outgoing, finish);
-      }
-      const HalfPass half{task % 2 == 1, pass % 2 == 1};
-      A* waiting_d = shared.waiting_d ? shared.waiting_d + head * dims_.L : nullptr;
-      forward_half<Types>(in_, masks, pass / 2, options_, dims_, b, h, halves_(sequence, half.later), half, lane, wide,
-                          waiting_d, incoming, shared.states(index, false), shared.states(index, true), finish);
+  const auto in_lane = [&](Index lane_index, auto&& body) {
+    const FlushSubnormals flush;
+    Arena arena(lanes + static_cast<std::size_t>(lane_index) * lane_size_);
+    ForwardLane<Types> lane(arena, dims_, revisits_ && !halves_);
+    body(lane);
+  };
+  // body(b, h, sequence, finish, wide), where waiting_n is of this head
+  const auto of_sequence = [&](Index index, A* waiting_n, auto&& body) {
+    const Index count = sequence_count(in_), b = index / count / dims_.H, h = index / count % dims_.H;
+    const Rows<T> y = rows_of(out.y, b, h);
+    const A share = A(1) / static_cast<A>(masks.size());
+    const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index rows) {
+      divide_rows<typename Types::Normaliser>(n, d, rows, options_.epsilon, share,
+                                              [&](Index i, const A* row, A factor, A delta) {
+                                                finish_row(row, dims_.E, factor, y(token_of(i)));
+                                                if (out.row_sum) out.row_sum(b, h, token_of(i)) = delta;
+                                              });
+    };
+    Rows<A> wide;
+    if constexpr (std::same_as<T, A>) {
+      wide = y;
+    } else {
+      wide = {waiting_n, dims_.E};
+    }
+    body(b, h, sequence_of(in_, index % count), finish, wide);
+  };
+  if (!halves_) {
+    return executor_.for_each_task(tasks_, [&](Index index, Index lane_index) {
+      in_lane(lane_index, [&](ForwardLane<Types>& lane) {
+        of_sequence(
+            index, lane.waiting_n, [&](Index b, Index h, Stretch sequence, const auto& finish, const Rows<A>& wide) {
+              forward_head<Types>(in_, masks, options_, dims_, b, h, sequence, lane, wide, incoming, outgoing, finish);
+            });
+      });
     });
   }
+  const auto of_place = [&](A* waiting, Index place, Index width) {
+    return waiting ? waiting + place * dims_.L * width : nullptr;
+  };
+  const Index passes = 2 * static_cast<Index>(masks.size());
+  Halves::for_each_pass(tasks_, at_once_, passes, [&](Index first, Index count, Index pass) {
+    executor_.for_each_task(2 * count, [&](Index task, Index lane_index) {
+      const Index place = task / 2;
+      const HalfPass half{task % 2 == 1, pass % 2 == 1};
+      in_lane(lane_index, [&](ForwardLane<Types>& lane) {
+        of_sequence(first + place, of_place(shared.waiting_n, place, dims_.E),
+                    [&](Index b, Index h, Stretch sequence, const auto& finish, const Rows<A>& wide) {
+                      forward_half<Types>(in_, masks, static_cast<std::size_t>(pass / 2), options_, dims_, b, h,
+                                          halves_(sequence, half.later), half, lane, wide,
+                                          of_place(shared.waiting_d, place, 1), incoming, shared.states(place, false),
+                                          shared.states(place, true), finish);
+                    });
+      });
+    });
+  });
 }
 
 }  // namespace lion::cpu

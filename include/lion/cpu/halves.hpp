@@ -5,31 +5,40 @@
 
 #include "lion/core/stretch.hpp"
 #include "lion/core/workspace.hpp"
-#include "lion/form/cost.hpp"
 #include "lion/segment.hpp"
 
 namespace lion::cpu {
 
 /// Each half is swept twice: towards the middle at first, so that the state of all before the middle, and of all after
 /// it, lies there when both have arrived; and from the middle outwards with the state that the other one left. These
-/// are the two sweeps over the whole sequence, each begun by one half and ended by the other: no work is added.
+/// are the two sweeps over the whole sequence, each begun by one half and ended by the other: nothing is computed
+/// twice.
 struct Halves {
   Index granule = 0;  ///< the middle lies at a multiple of so many tokens; 0: sequences stay whole
 
-  /// Where sequences are few, and so long that they do not stay in the second cache from sweep to sweep anyway. By the
-  /// shape alone, for the same bits.
+  /// Where sequences are few, and the longest so long that it does not stay in the second cache from sweep to sweep
+  /// anyway. By the shape alone, for the same bits.
   static Halves where_they_pay(Index sequences, Index longest, Index granule) {
-    constexpr Index kEnough = 16, kLong = 4096;
-    const bool pay = sequences > 0 && sequences < kEnough && longest >= kLong && 2 * granule <= longest;
+    const bool pay = sequences > 0 && sequences < kEnough && longest >= kLong && granule <= longest / 2;
     return {pay ? granule : 0};
   }
+  static constexpr Index kEnough = 16, kLong = 4096;
 
   explicit operator bool() const { return granule > 0; }
 
   Stretch operator()(Stretch sequence, bool later) const {
-    const Index pieces = (sequence.size + granule - 1) / granule;
-    const Index middle = sequence.first + (std::min)(sequence.size, pieces / 2 * granule);
+    const Index pieces = sequence.size / granule + (sequence.size % granule > 0);
+    const Index middle = sequence.first + pieces / 2 * granule;
     return later ? Stretch{middle, sequence.end() - middle} : Stretch{sequence.first, middle - sequence.first};
+  }
+
+  /// Calls pass(first, count, p) for each of `passes` over some of `tasks` sequences, then for the next: as many at
+  /// once as there are threads, so that scratch is what it is with whole sequences, and rows stay in the caches.
+  template <class Pass>
+  static void for_each_pass(Index tasks, Index at_once, Index passes, Pass&& pass) {
+    for (Index first = 0; first < tasks; first += at_once) {
+      for (Index p = 0; p < passes; ++p) pass(first, (std::min)(at_once, tasks - first), p);
+    }
   }
 };
 

@@ -6,6 +6,7 @@
 #include "lion/cpu/row_sums.hpp"
 #include "lion/cpu/state.hpp"
 #include "lion/cpu/tile_decay.hpp"
+#include "lion/form/cost.hpp"
 
 namespace lion::cpu {
 
