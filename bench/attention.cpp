@@ -34,8 +34,7 @@ void run(benchmark::State& state, bool backward, Index heads, Index threads, Ind
     benchmark::ClobberMemory();
   }
   static const double peak = bench::measure_peak();
-  const form::Plan plan =
-      form::plan(attention.form, M::decay, Dir::past && Dir::future, L, kWidth, kWidth, cpu::kAutoChunk);
+  const form::Plan plan = form::plan(attention.form, M::decay, Dir::past && Dir::future, L, kWidth, kWidth);
   const double work =
       static_cast<double>(heads) * bench::operations(plan, Dir::past && Dir::future, L, kWidth, backward);
   const double total = work * static_cast<double>(state.iterations());

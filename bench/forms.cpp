@@ -43,7 +43,7 @@ Candidate candidate(const std::string& name, Index L, Index D, F form) {
 /// The ratio of Auto's time to that of the fastest.
 template <class M>
 double measure(const Options& options, Index L, Index D) {
-  const form::Plan plan = form::plan(form::Auto{}, M::decay, true, L, D, D, cpu::kAutoChunk);
+  const form::Plan plan = form::plan(form::Auto{}, M::decay, true, L, D, D);
   std::vector<Candidate> candidates{candidate<M>("auto", L, D, form::Auto{})};
   if (L <= 4096) candidates.push_back(candidate<M>("full", L, D, form::Full{}));
   for (const Index size : {16, 32, 48, 64, 96, 128}) {
@@ -60,25 +60,27 @@ double measure(const Options& options, Index L, Index D) {
     best = best == 0 ? once : (std::min)(best, once);
     rounds.push_back((std::max)(1, static_cast<int>(5e-4 / once)));
   }
-  for (int s = 0; s < options.samples; ++s) {
+  const auto fastest = [&] {
+    return std::min_element(candidates.begin(), candidates.end(),
+                            [](const Candidate& a, const Candidate& b) { return a.least() < b.least(); });
+  };
+  const auto ratio = [&] { return candidates[0].least() / fastest()->least(); };
+  for (int s = 0; s < options.samples || (s < 4 * options.samples && ratio() > 1.05); ++s) {
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       if (i > 0 && candidates[i].least() > 1.5 * best) continue;
       candidates[i].seconds.push_back(bench::seconds(rounds[i], candidates[i].run));
       best = (std::min)(best, candidates[i].least());
     }
   }
-  const auto fastest = std::min_element(candidates.begin(), candidates.end(),
-                                        [](const Candidate& a, const Candidate& b) { return a.least() < b.least(); });
-  const double ratio = candidates[0].least() / fastest->least();
   std::printf("%-10s D %3td  L %5td  auto %8.1f us (%s)  x%.3f of %s\n", M::name.data(), D, L,
               candidates[0].least() * 1e6,
-              plan.global ? "global" : ("chunk " + std::to_string((std::min)(plan.chunk, L))).c_str(), ratio,
-              fastest->name.c_str());
+              plan.global ? "global" : ("chunk " + std::to_string((std::min)(plan.chunk, L))).c_str(), ratio(),
+              fastest()->name.c_str());
   for (std::size_t i = 1; options.all && i < candidates.size(); ++i) {
     std::printf("    %-10s %8.1f us\n", candidates[i].name.c_str(), candidates[i].least() * 1e6);
   }
   std::fflush(stdout);
-  return ratio;
+  return ratio();
 }
 
 template <class M>
@@ -87,9 +89,7 @@ void measure_mask(const Options& options, std::vector<double>& ratios) {
   for (const Index D : {16, 32, 64, 128}) {
     if (options.width > 0 && options.width != D) continue;
     for (const Index L : {16, 32, 64, 100, 128, 197, 256, 300, 400, 512, 1024, 2048, 4096, 16384, 65536}) {
-      double ratio = measure<M>(options, L, D);
-      for (int again = 0; again < 2 && ratio > 1.05; ++again) ratio = (std::min)(ratio, measure<M>(options, L, D));
-      ratios.push_back(ratio);
+      ratios.push_back(measure<M>(options, L, D));
     }
   }
 }
@@ -99,17 +99,32 @@ void measure_mask(const Options& options, std::vector<double>& ratios) {
 int main(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (!std::strcmp(argv[i], "--samples")) options.samples = (std::max)(1, std::atoi(value));
-    if (!std::strcmp(argv[i], "--only")) options.only = value;
-    if (!std::strcmp(argv[i], "--width")) options.width = std::atoi(value);
-    if (!std::strcmp(argv[i], "--all")) options.all = true;
+    if (name == "--all") {
+      options.all = true;
+      continue;
+    }
+    if (name == "--samples") {
+      options.samples = (std::max)(1, std::atoi(value));
+    } else if (name == "--only") {
+      options.only = value;
+    } else if (name == "--width") {
+      options.width = std::atoi(value);
+    } else {
+      std::fprintf(stderr, "bench_forms: %s is not known; see the beginning of bench/forms.cpp\n", argv[i]);
+      return 1;
+    }
+    ++i;
   }
   std::vector<double> ratios;
   measure_mask<mask::Linear>(options, ratios);
   measure_mask<mask::Decay>(options, ratios);
   measure_mask<mask::Selective>(options, ratios);
-  if (ratios.empty()) return 1;
+  if (ratios.empty()) {
+    std::fprintf(stderr, "bench_forms: no mask and width are as asked for\n");
+    return 1;
+  }
   const auto within = std::count_if(ratios.begin(), ratios.end(), [](double r) { return r <= 1.05; });
   std::printf("within 5 %% of the fastest: %td of %zu; worst x%.3f\n", static_cast<Index>(within), ratios.size(),
               *std::max_element(ratios.begin(), ratios.end()));

@@ -103,7 +103,7 @@ class OperatorCase {
 
   double operations(bool backward) const {
     const Index L = data_.q.extent(2);
-    const form::Plan plan = form::plan(attention_.form, M::decay, true, L, width_, width_, cpu::kAutoChunk);
+    const form::Plan plan = form::plan(attention_.form, M::decay, true, L, width_, width_);
     return static_cast<double>(heads_) * bench::operations(plan, true, L, width_, backward);
   }
 

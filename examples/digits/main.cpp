@@ -31,8 +31,8 @@ void run_program(const Options& options) {
     if (value < 1) throw ArgumentError(std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
   }
   if (options.config.embed_dim < 1 || options.config.embed_dim % options.config.num_heads != 0) {
-    throw ArgumentError("--width is " + std::to_string(options.config.embed_dim) + ", expected a multiple of the " +
-                        std::to_string(options.config.num_heads) + " heads");
+    throw ArgumentError("--width is " + std::to_string(options.config.embed_dim) +
+                        ", expected a positive multiple of the " + std::to_string(options.config.num_heads) + " heads");
   }
   if (options.pack && options.config.embed_dim < 64) {
     throw ArgumentError("--pack is given with --width " + std::to_string(options.config.embed_dim) +

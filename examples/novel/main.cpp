@@ -55,6 +55,10 @@ void train_and_fill(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   const Recipe& recipe = options.recipe;
   if (recipe.steps < 1) throw ArgumentError("--steps is " + std::to_string(recipe.steps) + ", expected at least 1");
+  if (options.pack && options.config.hidden_size < 64) {
+    throw ArgumentError("--pack is given with models of width " + std::to_string(options.config.hidden_size) +
+                        ", expected at least 64, so not --quick: narrower layers are not packed");
+  }
   if (!options.fill.empty() && options.fill.find("[MASK]") == std::string::npos) {
     throw ArgumentError("--fill is \"" + options.fill + "\", expected a text with [MASK] in it");
   }

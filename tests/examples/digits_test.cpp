@@ -62,7 +62,7 @@ TEST_CASE("digits says what is wrong") {
     REQUIRE(ran.code == 1);
   };
   refused({"--epochs", "0"}, "--epochs is 0, expected at least 1");
-  refused({"--width", "33"}, "--width is 33, expected a multiple of the 2 heads");
+  refused({"--width", "33"}, "--width is 33, expected a positive multiple of the 2 heads");
   refused({"--pack"}, "--pack is given with --width 32, expected at least 64: narrower layers are not packed");
   refused({"--seeds", "0"}, "--seeds is 0, expected at least 1");
   refused({"--threads", "-2"}, "--threads is -2, expected at least 0");

@@ -112,6 +112,9 @@ TEST_CASE("novel says what is wrong") {
     REQUIRE(ran.err == "novel: " + message + "\n");
     REQUIRE(ran.code == 1);
   };
+  refused(
+      {"--quick", "--pack"},
+      "--pack is given with models of width 32, expected at least 64, so not --quick: narrower layers are not packed");
   refused({"--steps", "0"}, "--steps is 0, expected at least 1");
   refused({"--threads", "-2"}, "--threads is -2, expected at least 0");
   refused({"--data", "no-such-file"}, "cannot open no-such-file");

@@ -227,7 +227,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
       if (form.size < 1) cpu::fail("form::Chunk has size " + std::to_string(form.size) + ", expected at least 1");
     }
     options.longest = cpu::longest_sequence(in);
-    options.plan = form::plan(form, M::decay, Dir::past && Dir::future, options.longest, dims.D, dims.E, cpu::kAutoChunk);
+    options.plan = form::plan(form, M::decay, Dir::past && Dir::future, options.longest, dims.D, dims.E);
     options.scale = resolved_scale(dims);
     if constexpr (N::divides) options.epsilon = normaliser.epsilon;
     cpu::require_finite("epsilon", options.epsilon);

@@ -16,10 +16,6 @@ namespace lion::cpu {
 /// Tokens in a tile: a row tile against a column tile is the unit of work. A multiple of every vector width.
 inline constexpr Index kTile = 64;
 
-/// Tokens in a chunk of form::Auto: half as many pairs as with 64 for products that are nearly as fast, 10 to 20 % less
-/// time in all (bench/forms.cpp).
-inline constexpr Index kAutoChunk = 32;
-
 template <class A>
 using Vector = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
 template <class A>
