@@ -153,7 +153,7 @@ TEST_CASE("tile registers and dot products agree") {
   const auto tiles = [&](const std::uint16_t* second) {
     const cpu::TileScope scope;
     std::fill_n(by_tiles, 32 * 32, std::nanf(""));
-    cpu::multiply_tiles<cpu::Bfloat16Dots>(rows, second, blocks, blocks, 3, by_tiles);
+    cpu::multiply_tiles<cpu::Bfloat16Dots>({rows, second}, blocks, blocks, 3, by_tiles);
   };
   cpu::multiply_block(rows, blocks, 3, by_dots);
   cpu::multiply_block(rows + 3 * 512, blocks, 3, by_dots + 16 * 32);

@@ -210,9 +210,9 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   template <class T>
   using Types = cpu::CallTypes<T, M, std::same_as<F, form::Rnn>, N, Dir>;
   template <class T>
-  using ForwardTiles = cpu::ForwardScratch<accumulator_t<T>, M::decay>;
+  using ForwardTiles = cpu::ForwardScratch<accumulator_t<T>, M::decay, cpu::TileProducts<T>>;
   template <class T>
-  using BackwardTiles = cpu::BackwardScratch<accumulator_t<T>, M>;
+  using BackwardTiles = cpu::BackwardScratch<accumulator_t<T>, M, cpu::TileProducts<T>>;
 
   double resolved_scale(const AttentionDims& dims) const {
     const double s = scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dims.D));

@@ -13,7 +13,9 @@ template <class T, class M, class Normaliser, class Direction>
 class BackwardWalk {
  public:
   using A = accumulator_t<T>;
-  using Scratch = BackwardScratch<A, M>;
+  using Products = TileProducts<T>;
+  using Scratch = BackwardScratch<A, M, Products>;
+  using Row = typename Products::Row;
   static constexpr bool sums = Normaliser::divides;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   static constexpr bool per_token = M::decay == mask::DecayKind::per_token;
@@ -112,6 +114,7 @@ class BackwardWalk {
   }
 
   void look_globally() {
+    const typename Products::Scope scope;
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = tiles.count; i-- > 0;) {
       want(i > 0 ? tiles[i - 1] : Stretch{});
@@ -146,6 +149,7 @@ class BackwardWalk {
   /// Left to right carries F and T, right to left G and R: keys serve the queries after them, and queries the keys.
   template <bool left_to_right>
   void sweep(const Pieces& chunks, const SweepStates<const A>& from, bool with_pairs, bool to_the_end) {
+    const typename Products::Scope scope;
     constexpr bool keys = left_to_right ? Direction::past : Direction::future;
     constexpr bool queries = left_to_right ? Direction::future : Direction::past;
     start(from);
@@ -173,6 +177,7 @@ class BackwardWalk {
 
   template <bool left_to_right, bool keys, bool queries>
   void enter_tiles(const Pieces& tiles) {
+    const typename Products::Scope scope;
     for (Index j = 0; j < tiles.count; ++j) {
       const Stretch tile = tiles[left_to_right ? j : tiles.count - 1 - j];
       if (tiles.count > 1) {
@@ -188,17 +193,17 @@ class BackwardWalk {
       const Fade<A> across = Fade<A>::by(s_.rows.total());
       s_.load_kv(head_, tile);
       if constexpr (keys && per_head) {
-        enter_crossed<sums, left_to_right>(s_.crossed, s_.keys, across, s_.k, s_.v, far.to, tile.size, s_.counts,
-                                           s_.scaled);
+        enter_crossed<Products, sums, left_to_right>(s_.crossed, s_.keys, across, s_.k, s_.v, far.to, tile.size,
+                                                     s_.counts, s_.scaled);
       }
       if constexpr (keys) {
-        enter<sums>(s_.keys, across, s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size, s_.scaled,
-                    &s_.ahead);
+        enter<Products, sums>(s_.keys, across, s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size, s_.scaled,
+                              &s_.ahead);
       }
       if constexpr (queries) {
         load_queries(tile);
         set_weights(tile.size, head_.scale, far.from);
-        enter<sums>(s_.queries, across, s_.q, s_.dn, s_.dd, s_.weights, tile.size, s_.scaled, &s_.ahead);
+        enter<Products, sums>(s_.queries, across, s_.q, s_.dn, s_.dd, s_.weights, tile.size, s_.scaled, &s_.ahead);
       }
     }
   }
@@ -275,7 +280,7 @@ class BackwardWalk {
     if (keys && !s_.keys.zero) {
       dq_ = target(gradients_.dq, gradients_.filled_keys, D, tile, false, s_.dq);
       set_weights(n, factor * head_.scale, near.from);
-      add_tile_product(dq_, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights), &s_.ahead);
+      Products::add(dq_, n, D, E + last, plain(s_.dn), s_.keys.body, Into<A>::set(s_.weights), &s_.ahead);
       s_.fresh = false;
       if constexpr (per_token) add_dots(tile, s_.q, dq_, left_to_right, left_to_right ? s_.scalars.e : s_.scalars.f);
       if constexpr (per_head) {
@@ -284,7 +289,7 @@ class BackwardWalk {
           decay_sum_ += static_cast<double>(apart) * static_cast<double>(value);
         });
         if (!s_.crossed.zero) {
-          add_tile_product(s_.dk, n, D, E + last, plain(s_.dn), s_.crossed.body, Into<A>::set(s_.weights));
+          Products::add(s_.dk, n, D, E + last, plain(s_.dn), s_.crossed.body, Into<A>::set(s_.weights));
           dot_rows<A>(s_.q, s_.dk, n, D, [&](Index, A value) { decay_sum_ += static_cast<double>(value); });
         }
       }
@@ -294,17 +299,17 @@ class BackwardWalk {
       dk_ = target(gradients_.dk, gradients_.filled_keys, D, tile, true, s_.dk);
       dv_ = target(gradients_.dv, gradients_.filled_values, E, tile, true, s_.dv);
       set_weights(n, factor, near.to);
-      transpose_tile(s_.queries.body, D, E, A(1), s_.state_columns);
+      s_.state_columns.turn(Tile<const A>(s_.queries.body), D, E, A(1));
       for (Index i = 0; sums && i < n; ++i) scale_row(s_.queries.column, padded<A>(D), s_.weights[i], dk_(i));
-      add_tile_product(dk_, n, D, E, plain(s_.v), s_.state_columns,
-                       sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights), &s_.ahead);
-      add_tile_product(dv_, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights), &s_.ahead);
+      Products::add(dk_, n, D, E, plain(s_.v), s_.state_columns,
+                    sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights), &s_.ahead);
+      Products::add(dv_, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights), &s_.ahead);
       if constexpr (per_token) add_dots(tile, s_.k, dk_, left_to_right, left_to_right ? s_.scalars.f : s_.scalars.e);
       s_.pending = true;
     }
   }
 
-  void add_dots(Stretch tile, Tile<const A> x, Tile<A> dx, bool plus, double* to) const {
+  void add_dots(Stretch tile, Tile<const Row> x, Tile<A> dx, bool plus, double* to) const {
     const double sign = plus ? 1 : -1;
     dot_rows<A>(x, dx, tile.size, head_.D,
                 [&](Index i, A value) { to[head_.token(tile.first + i)] += sign * static_cast<double>(value); });
@@ -328,13 +333,13 @@ class BackwardWalk {
   /// The row tile against all column tiles of its chunk, its own first.
   void add_pairs(const Pieces& tiles, Index row_tile) {
     const Index n = tiles[row_tile].size, D = head_.D, E = head_.E;
-    transpose_tile(s_.q, n, D, A(1), s_.query_columns);
-    transpose_tile(s_.dn, n, E, A(1), s_.slope_columns);
+    s_.query_columns.turn(s_.q, n, D, A(1));
+    s_.slope_columns.turn(Tile<const A>(s_.dn), n, E, A(1));
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns, &s_.ahead);  // q·k
-      set_tile_product(s_.slopes, m, n, E, plain(s_.v), s_.slope_columns, &s_.ahead);  // dn·v
+      Products::set(s_.scores, m, n, D, plain(s_.k), s_.query_columns, &s_.ahead);  // q·k
+      Products::set(s_.slopes, m, n, E, plain(s_.v), s_.slope_columns, &s_.ahead);  // dn·v
       if (column_tile == row_tile) {
         weigh_pairs(DiagonalMask<Direction, A, Decay>(s_.rows, head_.scale), tiles[row_tile], tiles[column_tile]);
       } else {
@@ -343,12 +348,12 @@ class BackwardWalk {
                     tiles[column_tile]);
       }
       if (s_.fresh) dq_ = s_.dq;
-      add_tile_product(dq_, n, D, m, transposed(s_.slopes), s_.k, s_.fresh ? Into<A>::set() : Into<A>{}, &s_.ahead);
+      Products::add(dq_, n, D, m, transposed(s_.slopes), s_.k, s_.fresh ? Into<A>::set() : Into<A>{}, &s_.ahead);
       s_.fresh = false;
       if (!s_.pending) dk_ = s_.dk, dv_ = s_.dv;
       const Into<A> into = s_.pending ? Into<A>{} : Into<A>::set();
-      add_tile_product(dk_, m, D, n, plain(s_.slopes), s_.q, into, &s_.ahead);
-      add_tile_product(dv_, m, E, n, plain(s_.scores), s_.dn, into, &s_.ahead);
+      Products::add(dk_, m, D, n, plain(s_.slopes), s_.q, into, &s_.ahead);
+      Products::add(dv_, m, E, n, plain(s_.scores), s_.dn, into, &s_.ahead);
       s_.pending = true;
       add_keys(tiles[column_tile]);
     });

@@ -13,7 +13,8 @@ template <class Types>
 struct BackwardLane {
   using A = typename Types::A;
   using M = typename Types::M;
-  using Tiles = std::conditional_t<Types::recurrent, RnnBackwardScratch<A, M>, BackwardScratch<A, M>>;
+  using Tiles = std::conditional_t<Types::recurrent, RnnBackwardScratch<A, M>,
+                                   BackwardScratch<A, M, TileProducts<typename Types::T>>>;
 
   Tiles tiles;
   A *dq = nullptr, *dk = nullptr, *dv = nullptr;  // [L, D], [L, D], [L, E], where the outputs cannot hold the sums

@@ -50,6 +50,14 @@ inline bool tile_registers() {
 /// Rows of a tile of the left factor: [16 rows][64 bytes].
 inline constexpr Index kTileRows = 16;
 
+/// Rows of a left factor in tiles: 16 from each of two places, the second of which may be nullptr.
+template <class Entry>
+struct TileRows {
+  const Entry *first, *second;
+  Index step = kTileRows * kBlockDepth<Entry>;  ///< entries from one step of the depth to the next
+  Index row = kBlockDepth<Entry>;               ///< and from one row to the next
+};
+
 namespace detail {
 /// The lanes of 16 that the first n entries from `from` on fill.
 inline __mmask16 lanes(Index n, Index from) {
@@ -86,6 +94,25 @@ struct Bfloat16Dots {
     _mm512_store_si512(to, detail::to_bfloat16(low, high));
   }
 
+  /// The same of entries that are bfloat16.
+  static void convert(const bfloat16* x, Index n, Entry* to) {
+    const auto filled = static_cast<__mmask32>(n >= 32 ? ~0u : (1u << n) - 1u);
+    _mm512_store_si512(to, _mm512_maskz_loadu_epi16(filled, x));
+  }
+
+  /// 32 entries of a row.
+  static void convert(__m512 low, __m512 high, Entry* to) { _mm512_store_si512(to, detail::to_bfloat16(low, high)); }
+
+  /// 16 entries of two rows of the right factor, turn about: a row of a half block.
+  static void convert_pair(__m512 first, __m512 second, Entry* to) {
+    _mm512_store_si512(to, turn_about(detail::to_bfloat16(first, second)));
+  }
+  static void convert_pair(const bfloat16* first, const bfloat16* second, Entry* to) {
+    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first));
+    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second));
+    _mm512_store_si512(to, turn_about(_mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(low), high, 1)));
+  }
+
 #ifdef LION_TILE_REGISTERS
   static void first_rows() {
     _tile_dpbf16ps(0, 4, 6);
@@ -96,6 +123,14 @@ struct Bfloat16Dots {
     _tile_dpbf16ps(3, 5, 7);
   }
 #endif
+
+ private:
+  /// Entries 0, 16, 1, 17, … of 32.
+  static __m512i turn_about(__m512i both) {
+    alignas(64) static constexpr Entry places[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                   8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    return _mm512_permutexvar_epi16(_mm512_load_si512(places), both);
+  }
 };
 
 /// sums [16,32] = a · b over `steps` tiles and blocks by dot products.
@@ -123,6 +158,13 @@ inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, Index
       _mm512_store_ps(sums + (row + i) * kBlockStrip + 16, right[i]);
     }
   }
+}
+
+/// sums [32,32] likewise, of two tiles of rows; the second may be nullptr.
+inline void multiply_blocks(const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, Index steps,
+                            float* sums) {
+  multiply_block(a0, b, steps, sums);
+  if (a1) multiply_block(a1, b, steps, sums + kTileRows * kBlockStrip);
 }
 
 #ifdef LION_TILE_REGISTERS
@@ -162,10 +204,11 @@ struct Int8Dots {
   }
 };
 
-/// While it lives, every tile register of this thread is 16 rows of 64 bytes.
+/// While it lives, every tile register of this thread is 16 rows of 64 bytes. One inside another is free.
 class TileScope {
  public:
   TileScope() {
+    if (depth_++ > 0) return;
     struct alignas(64) {
       std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
       std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -174,38 +217,57 @@ class TileScope {
     __asm__ volatile("" : : "r"(&config) : "memory");
     _tile_loadconfig(&config);
   }
-  ~TileScope() { _tile_release(); }
+  ~TileScope() {
+    if (--depth_ == 0) _tile_release();
+  }
   TileScope(const TileScope&) = delete;
   TileScope& operator=(const TileScope&) = delete;
+
+ private:
+  static inline thread_local int depth_ = 0;
 };
 
-/// sums [32,32] = a · b over `steps` tiles and blocks by tile registers: 0 … 3 sums, 4 and 5 rows, 6 and 7 the halves
-/// of a block. a1, the second tile of rows, may be nullptr. Of `next`, the strip that comes afterwards, a line of each
-/// half is asked for, so that weights that are not in the cache come while these are multiplied.
+/// sums [32,32] = or += a · b over `steps` tiles and blocks by tile registers: 0 … 3 sums, 4 and 5 rows, 6 and 7 the
+/// halves of a block. Without a second tile of rows there are 16 rows of sums. Of `next`, the strip that comes
+/// afterwards, a line of each half is asked for, so that weights that are not in the cache come while these are
+/// multiplied.
 template <class Kind>
-void multiply_tiles(const typename Kind::Entry* a0, const typename Kind::Entry* a1, const typename Kind::Entry* b,
-                    const typename Kind::Entry* next, Index steps, typename Kind::Sum* sums) {
-  constexpr Index half = PackedMatrix::block_size<typename Kind::Entry>() / 2;  // a tile of rows has as many
+void multiply_tiles(const TileRows<typename Kind::Entry>& a, const typename Kind::Entry* b,
+                    const typename Kind::Entry* next, Index steps, typename Kind::Sum* sums, Index stride = kBlockStrip,
+                    bool add = false) {
+  constexpr Index half = PackedMatrix::block_size<typename Kind::Entry>() / 2;
+  const Index row_bytes = a.row * static_cast<Index>(sizeof(typename Kind::Entry));
   __asm__ volatile("" ::: "memory");  // the instructions do not tell the compiler what they read
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  auto* const more = sums + kTileRows * stride;
+  if (add) {
+    _tile_loadd(0, sums, 4 * stride);
+    _tile_loadd(1, sums + 16, 4 * stride);
+    if (a.second) {
+      _tile_loadd(2, more, 4 * stride);
+      _tile_loadd(3, more + 16, 4 * stride);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   for (Index s = 0; s < steps; ++s) {
     __builtin_prefetch(next + s * 2 * half, 0, 2);
     __builtin_prefetch(next + s * 2 * half + half, 0, 2);
     _tile_loadd(6, b + s * 2 * half, 64);
-    _tile_loadd(4, a0 + s * half, 64);
+    _tile_loadd(4, a.first + s * a.step, row_bytes);
     _tile_loadd(7, b + s * 2 * half + half, 64);
     Kind::first_rows();
-    if (!a1) continue;
-    _tile_loadd(5, a1 + s * half, 64);
+    if (!a.second) continue;
+    _tile_loadd(5, a.second + s * a.step, row_bytes);
     Kind::second_rows();
   }
-  _tile_stored(0, sums, 4 * kBlockStrip);
-  _tile_stored(1, sums + 16, 4 * kBlockStrip);
-  _tile_stored(2, sums + kTileRows * kBlockStrip, 4 * kBlockStrip);
-  _tile_stored(3, sums + kTileRows * kBlockStrip + 16, 4 * kBlockStrip);
+  _tile_stored(0, sums, 4 * stride);
+  _tile_stored(1, sums + 16, 4 * stride);
+  if (!a.second) return;
+  _tile_stored(2, more, 4 * stride);
+  _tile_stored(3, more + 16, 4 * stride);
 }
 
 #endif

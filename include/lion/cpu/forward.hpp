@@ -1,6 +1,7 @@
 #pragma once
 /// n' of one head along one order, in tiles: the chunk form, and the full form as one chunk (math.md §1, §3).
 
+#include "lion/cpu/bfloat16_product.hpp"
 #include "lion/cpu/halves.hpp"
 #include "lion/cpu/pairs.hpp"
 #include "lion/cpu/row_sums.hpp"
@@ -10,25 +11,26 @@
 namespace lion::cpu {
 
 /// Tiles of a forward pass. One per lane; the size depends on D, E and the mask's kind alone.
-template <class A, mask::DecayKind kind>
+template <class A, mask::DecayKind kind, class Products>
 struct ForwardScratch {
+  using Row = typename Products::Row;
   TileDecay<A, kind> rows, columns;
-  Tile<A> copy_q, copy_k, copy_v;  // [kTile, D], [kTile, D], [kTile, E], of rows that cannot be used where they lie
-  Tile<A> query_columns;           // [D, kTile], s·qᵀ
-  Tile<A> scaled, scores;          // [kTile, D], [kTile, kTile]: Aᵀ, a row for each key
-  A *weights, *sums;               // [kTile], of queries
+  Tile<Row> copy_q, copy_k, copy_v;         // [kTile, D or E], of rows that cannot be used where they lie
+  typename Products::Turned query_columns;  // [D, kTile], s·qᵀ
+  Tile<A> scaled, scores;                   // [kTile, D], [kTile, kTile]: Aᵀ, a row for each key
+  A *weights, *sums;                        // [kTile], of queries
   State<A> state;
-  Tile<const A> q, k, v;  // the tiles in work
-  Index loaded = -1;      // first position of the tile in k and v
+  Tile<const Row> q, k, v;  // the tiles in work
+  Index loaded = -1;        // first position of the tile in k and v
   Ahead ahead;
 
   ForwardScratch(Arena& arena, Index D, Index E)
       : rows(arena),
         columns(arena),
-        copy_q(take_tile<A>(arena, kTile, D)),
-        copy_k(take_tile<A>(arena, kTile, D)),
-        copy_v(take_tile<A>(arena, kTile, E)),
-        query_columns(take_tile<A>(arena, D, kTile)),
+        copy_q(take_tile<Row>(arena, kTile, D)),
+        copy_k(take_tile<Row>(arena, kTile, D)),
+        copy_v(take_tile<Row>(arena, kTile, E)),
+        query_columns(arena, D, kTile),
         scaled(take_tile<A>(arena, kTile, D)),
         scores(take_tile<A>(arena, kTile, kTile)),
         weights(arena.take<A>(kTile)),
@@ -55,7 +57,8 @@ template <class T, class M, class Normaliser, class Direction, class Finish>
 class ForwardWalk {
  public:
   using A = accumulator_t<T>;
-  using Scratch = ForwardScratch<A, M::decay>;
+  using Products = TileProducts<T>;
+  using Scratch = ForwardScratch<A, M::decay, Products>;
   static constexpr bool collapses = M::decay == mask::DecayKind::none && Direction::past && Direction::future;
 
   ForwardWalk(const Head<T, M>& head, RowSums<A, Finish>& rows, Scratch& scratch)
@@ -118,6 +121,7 @@ class ForwardWalk {
   }
 
   void look_globally() {
+    const typename Products::Scope scope;
     const Pieces tiles = Pieces::even(head_.sequence, kTile);
     for (Index i = tiles.count; i-- > 0;) {
       want_rows(i > 0 ? tiles[i - 1] : Stretch{});
@@ -130,6 +134,7 @@ class ForwardWalk {
 
   template <bool left_to_right>
   void sweep(const Pieces& chunks, const View<const A, 4>& incoming, bool with_pairs, const View<A, 4>& outgoing) {
+    const typename Products::Scope scope;
     s_.state.start(incoming, head_.b, head_.h);
     for (Index i = 0; i < chunks.count; ++i) {
       const Pieces tiles = Pieces::even(chunks[left_to_right ? i : chunks.count - 1 - i], kTile);
@@ -156,6 +161,7 @@ class ForwardWalk {
 
   template <bool left_to_right>
   void enter_tiles(const Pieces& tiles) {
+    const typename Products::Scope scope;
     for (Index j = 0; j < tiles.count; ++j) {
       const Stretch tile = tiles[left_to_right ? j : tiles.count - 1 - j];
       if (tiles.count > 1) {
@@ -165,8 +171,8 @@ class ForwardWalk {
       s_.load_kv(head_, tile);
       s_.rows.derive(head_, tile);
       const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
-      enter<sums>(s_.state, Fade<A>::by(s_.rows.total()), s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size,
-                  s_.scaled, &s_.ahead);
+      enter<Products, sums>(s_.state, Fade<A>::by(s_.rows.total()), s_.k, s_.v, static_cast<const A*>(nullptr), far.to,
+                            tile.size, s_.scaled, &s_.ahead);
     }
   }
 
@@ -187,7 +193,7 @@ class ForwardWalk {
     if (s_.state.zero) return;
     const A factor = head_.scale * static_cast<A>(std::exp(passed));
     for (Index i = 0; i < n; ++i) s_.weights[i] = near.from ? factor * near.from[i] : factor;
-    add_tile_product(rows_.n, n, head_.E, head_.D, plain(s_.q), s_.state.body, rows_.next(s_.weights), &s_.ahead);
+    Products::add(rows_.n, n, head_.E, head_.D, plain(s_.q), s_.state.body, rows_.next(s_.weights), &s_.ahead);
     if constexpr (sums) {
       dot_rows<A>(
           s_.q, [&](Index) { return s_.state.column; }, n, head_.D,
@@ -199,11 +205,11 @@ class ForwardWalk {
   /// is the queries, once a row tile, that are turned about and not the keys of each pair of tiles.
   void add_pairs(const Pieces& tiles, Index row_tile) {
     const Index n = tiles[row_tile].size, D = head_.D;
-    transpose_tile(s_.q, n, D, head_.scale, s_.query_columns);
+    s_.query_columns.turn(s_.q, n, D, head_.scale);
     for_each_column<Direction, A>(head_, tiles, row_tile, s_.columns, [&](Index column_tile, double between) {
       const Index m = tiles[column_tile].size;
       s_.load_kv(head_, tiles[column_tile]);
-      set_tile_product(s_.scores, m, n, D, plain(s_.k), s_.query_columns, &s_.ahead);
+      Products::set(s_.scores, m, n, D, plain(s_.k), s_.query_columns, &s_.ahead);
       A* row_sums = sums ? s_.sums : nullptr;
       if (column_tile == row_tile) {
         mask_scores(DiagonalMask<Direction, A, Decay>(s_.rows, A(1)), n, m, s_.scores, row_sums);
@@ -214,7 +220,7 @@ class ForwardWalk {
       if constexpr (sums) {
         for (Index i = 0; i < n; ++i) rows_.d[i] += s_.sums[i];
       }
-      add_tile_product(rows_.n, n, head_.E, m, transposed(s_.scores), s_.v, rows_.next(), &s_.ahead);
+      Products::add(rows_.n, n, head_.E, m, transposed(s_.scores), s_.v, rows_.next(), &s_.ahead);
     });
   }
 

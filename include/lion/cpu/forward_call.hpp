@@ -59,7 +59,8 @@ template <class Types>
 struct ForwardLane {
   using A = typename Types::A;
   using M = typename Types::M;
-  using Tiles = std::conditional_t<Types::recurrent, RnnScratch<A, M::decay>, ForwardScratch<A, M::decay>>;
+  using Tiles = std::conditional_t<Types::recurrent, RnnScratch<A, M::decay>,
+                                   ForwardScratch<A, M::decay, TileProducts<typename Types::T>>>;
 
   Tiles tiles;
   Tile<A> n;               // [kTile, E]

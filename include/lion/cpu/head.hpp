@@ -39,10 +39,19 @@ struct Head {
   }
 
   /// q [n, D], k̃ = γ·k [n, D] and v [n, E], rows of padded keys 0, whatever lies there: where they lie if products can
-  /// read them there, or else copied to `to`.
-  Tile<const A> load_q(Stretch s, Tile<A> to) const { return load(q, s, D, to, false, false); }
-  Tile<const A> load_k(Stretch s, Tile<A> to) const { return load(k, s, D, to, true, M::gated); }
-  Tile<const A> load_v(Stretch s, Tile<A> to) const { return load(v, s, E, to, true, false); }
+  /// read them there, or else copied to `to`. X is A, or T where products take it (TileProducts).
+  template <class X>
+  Tile<const X> load_q(Stretch s, Tile<X> to) const {
+    return load(q, s, D, to, false, false);
+  }
+  template <class X>
+  Tile<const X> load_k(Stretch s, Tile<X> to) const {
+    return load(k, s, D, to, true, M::gated);
+  }
+  template <class X>
+  Tile<const X> load_v(Stretch s, Tile<X> to) const {
+    return load(v, s, E, to, true, false);
+  }
 
   /// Asks for rows of a tile to come.
   template <class X>
@@ -61,9 +70,10 @@ struct Head {
   void copy_v(Stretch s, Tile<A> to) const { copy(v, s, E, to, key_mask, false); }
 
  private:
-  Tile<const A> load(Rows<const T> rows, Stretch s, Index width, Tile<A> to, bool masked, bool gated) const {
+  template <class X>
+  Tile<const X> load(Rows<const T> rows, Stretch s, Index width, Tile<X> to, bool masked, bool gated) const {
     masked = masked && key_mask && any_padded(s);
-    if constexpr (std::same_as<T, A>) {
+    if constexpr (std::same_as<T, X>) {
       // Rows far apart fall into few sets of the cache: a copy costs 2 % of what is done with it, and they more.
       const bool close = rows.stride >= width && rows.stride < 2 * width;
       if (close && !order && !masked && !gated && width % kWidth<A> == 0) return {rows(s.first), rows.stride};
@@ -72,13 +82,16 @@ struct Head {
     return to;
   }
 
-  void copy(Rows<const T> rows, Stretch s, Index width, Tile<A> to, bool masked, bool gated) const {
+  template <class X>
+  void copy(Rows<const T> rows, Stretch s, Index width, Tile<X> to, bool masked, bool gated) const {
     for (Index i = 0; i < s.size; ++i) {
       const Index t = token(s.first + i);
       if (masked && padded(t)) {
-        std::fill_n(to(i), to.stride, A(0));
-      } else {
+        std::fill_n(to(i), to.stride, X(0));
+      } else if constexpr (std::same_as<X, A>) {
         load_row(rows(t), width, gated ? key_factor(t) : A(1), to(i));
+      } else {
+        round_row(rows(t), width, gated ? key_factor(t) : A(1), to(i), to.stride);
       }
     }
   }

@@ -115,19 +115,20 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
   if (w.type() != WeightType::float32 && tile_registers()) {
     const TileScope scope;
     if (w.type() == WeightType::int8) {
-      return detail::add_dot_product<Int8Dots>(y, x, w, output, multiply_tiles<Int8Dots>);
+      return detail::add_dot_product<Int8Dots>(y, x, w, output, [](auto* a0, auto* a1, auto... of) {
+        multiply_tiles<Int8Dots>({a0, a1}, of...);
+      });
     }
-    return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, multiply_tiles<Bfloat16Dots>);
+    return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, [](auto* a0, auto* a1, auto... of) {
+      multiply_tiles<Bfloat16Dots>({a0, a1}, of...);
+    });
   }
 #endif
   if (w.type() == WeightType::bfloat16) {
     return detail::add_dot_product<Bfloat16Dots>(
         y, x, w, output,
         [](const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, const std::uint16_t*, Index steps,
-           float* sums) {
-          multiply_block(a0, b, steps, sums);
-          if (a1) multiply_block(a1, b, steps, sums + kTileRows * kBlockStrip);
-        });
+           float* sums) { multiply_blocks(a0, a1, b, steps, sums); });
   }
 #endif
   detail::add_unpacked_product(y, x, w, output);

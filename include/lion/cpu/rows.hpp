@@ -1,7 +1,7 @@
 #pragma once
 /// Rows of tokens between the caller's tensors and contiguous tiles of arithmetic type.
 
-#if defined(__F16C__)
+#if defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -44,11 +44,16 @@ Packed<A> load_converted(const T* from) {
   } else {
     Packed<A> value;
     if constexpr (std::same_as<T, bfloat16> && std::same_as<A, float>) {
-      typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
       using Bits = Packed<std::uint32_t>;
+#if defined(__AVX512F__)  // GCC widens a vector of this size by halves
+      const __m256i stored = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+      const Bits bits = same_bits<Bits>(_mm512_maskz_cvtepu16_epi32(0xffff, stored));
+#else
+      typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
       const Stored stored = *reinterpret_cast<const Stored*>(from);
-      const Bits bits = __builtin_convertvector(stored, Bits) << 16;
-      value = same_bits<Packed<A>>(bits);
+      const Bits bits = __builtin_convertvector(stored, Bits);
+#endif
+      value = same_bits<Packed<A>>(bits << 16);
     } else {
 #if defined(__AVX512F__)
       if constexpr (std::same_as<T, half>) {
@@ -72,12 +77,18 @@ void store_rounded(T* to, Packed<A> value) {
   if constexpr (std::same_as<T, A>) {
     store(to, value);
   } else if constexpr (std::same_as<T, bfloat16> && std::same_as<A, float>) {
-    typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
     using Bits = Packed<std::uint32_t>;
     const Bits bits = same_bits<Bits>(value);
     const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     const Bits quiet = (bits >> 16) | 0x40;  // NaN must not round to infinity
-    *reinterpret_cast<Stored*>(to) = __builtin_convertvector(value == value ? rounded : quiet, Stored);
+    const Bits result = value == value ? rounded : quiet;
+#if defined(__AVX512F__)
+    const __m256i narrow = _mm512_maskz_cvtepi32_epi16(0xffff, same_bits<__m512i>(result));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), narrow);
+#else
+    typedef std::uint16_t Stored __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+    *reinterpret_cast<Stored*>(to) = __builtin_convertvector(result, Stored);
+#endif
   } else {
 #if defined(__AVX512F__)
     if constexpr (std::same_as<T, half>) {
@@ -115,6 +126,19 @@ void store_row(const From* from, Index width, From factor, To* to) {
   for (; i < width; ++i) to[i] = static_cast<To>(factor * from[i]);
 }
 
+/// A row of a tile of 16-bit entries [0, padded), zero in the padding: factor · from[i], rounded.
+template <class A, class T>
+void round_row(const T* from, Index width, A factor, T* to, Index padded) {
+  Index i = 0;
+  if (factor == A(1)) {
+    std::copy_n(from, width, to);
+    i = width;
+  }
+  for (; i + kWidth<A> <= width; i += kWidth<A>) store_rounded<A>(to + i, factor * load_converted<A>(from + i));
+  for (; i < width; ++i) to[i] = static_cast<T>(factor * static_cast<A>(from[i]));
+  std::fill_n(to + width, padded - width, T(0));
+}
+
 /// Σ a[i]·b[i] in a's type, b converted.
 template <class A, class B>
 A dot_row(const A* a, const B* b, Index width) {
@@ -134,8 +158,8 @@ Tile<A> take_tile(Arena& arena, Index rows, Index width) {
 }
 
 namespace detail {
-template <Index vectors, class A>
-inline void weigh_columns(Tile<const A> from, Index rows, const A* weight, const A* share, Tile<A> to, Fade<A> fade,
+template <Index vectors, class A, class X>
+inline void weigh_columns(Tile<const X> from, Index rows, const A* weight, const A* share, Tile<A> to, Fade<A> fade,
                           A* total) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[vectors] = {};
@@ -143,7 +167,7 @@ inline void weigh_columns(Tile<const A> from, Index rows, const A* weight, const
     const A by = weight ? weight[i] : A(1), part = share ? share[i] : A(1);
     LION_UNROLL_BY(4)
     for (Index j = 0; j < vectors; ++j) {
-      const Packed<A> value = by * load(from(i) + j * W);
+      const Packed<A> value = by * load_converted<A>(from(i) + j * W);
       if (to.data) store(to(i) + j * W, value);
       sums[j] += part * value;
     }
@@ -159,17 +183,19 @@ inline void weigh_columns(Tile<const A> from, Index rows, const A* weight, const
 
 /// to_i = weight_i from_i for rows [n, width], padding and all, and total = fade total + Σ_i share_i to_i, in one pass.
 /// Whichever of weight and share is absent is 1; whichever of `to` and `total` is absent is not wanted.
-template <class A>
-void weigh_rows(Tile<const std::type_identity_t<A>> from, Index rows, Index width, const A* weight, const A* share,
-                Tile<A> to, Fade<A> fade, A* total) {
+template <class A, class X>
+void weigh_rows(Tile<X> from, Index rows, Index width, const A* weight, const A* share, Tile<A> to, Fade<A> fade,
+                A* total) {
   constexpr Index W = kWidth<A>;
   const auto at = [](auto tile, Index j) { return tile.data ? decltype(tile){tile.data + j, tile.stride} : tile; };
   Index j = 0;
   for (; j + 4 * W <= padded<A>(width); j += 4 * W) {
-    detail::weigh_columns<4, A>(at(from, j), rows, weight, share, at(to, j), fade, total ? total + j : nullptr);
+    detail::weigh_columns<4, A, std::remove_const_t<X>>(at(from, j), rows, weight, share, at(to, j), fade,
+                                                        total ? total + j : nullptr);
   }
   for (; j < width; j += W) {
-    detail::weigh_columns<1, A>(at(from, j), rows, weight, share, at(to, j), fade, total ? total + j : nullptr);
+    detail::weigh_columns<1, A, std::remove_const_t<X>>(at(from, j), rows, weight, share, at(to, j), fade,
+                                                        total ? total + j : nullptr);
   }
 }
 
@@ -180,8 +206,8 @@ void weigh_rows(Tile<const std::type_identity_t<A>> from, Index rows, Index widt
 }
 
 /// take(i, x_i·y_i) for all rows of x; y(i) are rows too. Four at a time: sums across vectors share their shuffles.
-template <class A, class Y, class Take>
-void dot_rows(Tile<const std::type_identity_t<A>> x, Y&& y, Index rows, Index width, Take&& take) {
+template <class A, class X, class Y, class Take>
+void dot_rows(Tile<X> x, Y&& y, Index rows, Index width, Take&& take) {
   constexpr Index W = kWidth<A>;
   Index i = 0;
   if constexpr (W >= 4) {
@@ -189,14 +215,18 @@ void dot_rows(Tile<const std::type_identity_t<A>> x, Y&& y, Index rows, Index wi
       Packed<A> sums[4] = {};
       for (Index e = 0; e < width; e += W) {
         LION_UNROLL_BY(4)
-        for (Index r = 0; r < 4; ++r) sums[r] += load(x(i + r) + e) * load(y(i + r) + e);
+        for (Index r = 0; r < 4; ++r) sums[r] += load_converted<A>(x(i + r) + e) * load(y(i + r) + e);
       }
       const auto of_rows = detail::sum_fours(sums[0], sums[1], sums[2], sums[3]);
       LION_UNROLL_BY(4)
       for (Index r = 0; r < 4; ++r) take(i + r, of_rows[r]);
     }
   }
-  for (; i < rows; ++i) take(i, dot<A>(x(i), y(i), padded<A>(width)));
+  for (; i < rows; ++i) {
+    Packed<A> total{};
+    for (Index e = 0; e < width; e += W) total += load_converted<A>(x(i) + e) * load(y(i) + e);
+    take(i, sum<A>(total));
+  }
 }
 
 template <class A>

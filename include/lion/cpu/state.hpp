@@ -83,21 +83,29 @@ struct State {
 };
 
 /// State += Σ_i weight_i x_i y'_iᵀ after it fades: tokens of a tile enter. x [n, D], y [n, E]; z [n] is
-/// y's last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n, D] is scratch.
-template <bool with_column, class A, bool by_value>
-void enter(State<A, by_value>& state, Fade<A> across, Tile<const std::type_identity_t<A>> x,
-           Tile<const std::type_identity_t<A>> y, const A* z, const A* weight, Index n, Tile<A> scaled,
-           Ahead* ahead = nullptr) {
+/// y's last entry, or nullptr for 1; weight [n] or nullptr for 1; `scaled` [n, D] is scratch. `Products` makes the
+/// products (TileProducts).
+template <class Products, bool with_column, class A, bool by_value, class X, class Y>
+void enter(State<A, by_value>& state, Fade<A> across, Tile<X> x, Tile<Y> y, const A* z, const A* weight, Index n,
+           Tile<A> scaled, Ahead* ahead = nullptr) {
   if (state.zero) across = {};
   state.zero = false;
-  if (weight || with_column) {
-    weigh_rows(x, n, state.D, weight, z, weight ? scaled : Tile<A>{}, across, with_column ? state.column : nullptr);
-    if (weight) x = scaled;
+  constexpr bool scales = !Products::rounds;
+  if ((weight && scales) || with_column) {
+    weigh_rows(x, n, state.D, weight, z, weight && scales ? scaled : Tile<A>{}, across,
+               with_column ? state.column : nullptr);
   }
-  if constexpr (by_value) {
-    add_tile_product(state.body, state.E, state.D, n, transposed(y), x, {across}, ahead);
+  const auto multiply = [&](auto keys, const A* by) {
+    if constexpr (by_value) {
+      Products::add(state.body, state.E, state.D, n, transposed(y), keys, {across}, ahead, by);
+    } else {
+      Products::add(state.body, state.D, state.E, n, transposed(keys), y, {across}, ahead, by);
+    }
+  };
+  if constexpr (scales) {
+    weight ? multiply(Tile<const A>(scaled), nullptr) : multiply(Tile<const A>(x), nullptr);
   } else {
-    add_tile_product(state.body, state.D, state.E, n, transposed(x), y, {across}, ahead);
+    multiply(x, weight);
   }
 }
 
@@ -105,13 +113,12 @@ void enter(State<A, by_value>& state, Fade<A> across, Tile<const std::type_ident
 /// Σ_j (b − j) e^(c_b − c_j) k_j v'_jᵀ, the derivative of F by ℓ. With it dℓ is a sum without cancellation, where the
 /// difference of sums over pairs seen from both their ends loses L^1.5 roundings (math.md §4, last line but one).
 /// `counts` [kTile] is scratch; the rest as for `enter`, and to be called before it.
-template <bool with_column, bool left_to_right, class A, bool by_value>
-void enter_crossed(State<A, by_value>& crossed, const State<A, by_value>& state, Fade<A> across,
-                   Tile<const std::type_identity_t<A>> x, Tile<const std::type_identity_t<A>> y, const A* weight,
-                   Index n, A* counts, Tile<A> scaled) {
+template <class Products, bool with_column, bool left_to_right, class A, bool by_value, class X, class Y>
+void enter_crossed(State<A, by_value>& crossed, const State<A, by_value>& state, Fade<A> across, Tile<X> x, Tile<Y> y,
+                   const A* weight, Index n, A* counts, Tile<A> scaled) {
   crossed.add(state, static_cast<A>(n));
   for (Index j = 0; j < n; ++j) counts[j] = weight[j] * static_cast<A>(left_to_right ? n - j : j + 1);
-  enter<with_column>(crossed, across, x, y, static_cast<const A*>(nullptr), counts, n, scaled);
+  enter<Products, with_column>(crossed, across, x, y, static_cast<const A*>(nullptr), counts, n, scaled);
 }
 
 }  // namespace lion::cpu

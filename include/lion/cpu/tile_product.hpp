@@ -219,18 +219,18 @@ inline auto sum_fours(V a, V b, V c, V d) {
   return fold_to_four(alternate<false>(ac, bd) + alternate<true>(ac, bd));
 }
 
-/// A block [W, 4], transposed in registers: all of W/4 blocks [4, 4] at a time.
-template <class A>
-inline void transpose_block(const A* from, Index from_stride, A factor, A* to, Index to_stride) {
+/// A block [W, 4], transposed in registers: all of W/4 blocks [4, 4] at a time. give(j, column j).
+template <class A, class Give>
+inline void transpose_block(const A* from, Index from_stride, Give&& give) {
   constexpr Index parts = kWidth<A> / 4;
   const auto row = [&](Index i) { return gather_fours<parts>(from + i * from_stride, 4 * from_stride); };
   const Packed<A> a = row(0), b = row(1), c = row(2), d = row(3);
   const Packed<A> ac = alternate<false>(a, c), bd = alternate<false>(b, d);
   const Packed<A> ac_later = alternate<true>(a, c), bd_later = alternate<true>(b, d);
-  store(to, factor * alternate<false>(ac, bd));
-  store(to + to_stride, factor * alternate<true>(ac, bd));
-  store(to + 2 * to_stride, factor * alternate<false>(ac_later, bd_later));
-  store(to + 3 * to_stride, factor * alternate<true>(ac_later, bd_later));
+  give(0, alternate<false>(ac, bd));
+  give(1, alternate<true>(ac, bd));
+  give(2, alternate<false>(ac_later, bd_later));
+  give(3, alternate<true>(ac_later, bd_later));
 }
 
 }  // namespace detail
@@ -243,7 +243,10 @@ void transpose_tile(Tile<const std::type_identity_t<A>> from, Index rows, Index 
   const Index whole_rows = blocks ? rows / W * W : 0, whole_cols = blocks ? cols / 4 * 4 : 0;
   for (Index i = 0; i < whole_rows; i += W) {
     for (Index j = 0; j < whole_cols; j += 4) {
-      if constexpr (blocks) detail::transpose_block(from(i) + j, from.stride, factor, to(j) + i, to.stride);
+      if constexpr (blocks) {
+        detail::transpose_block(from(i) + j, from.stride,
+                                [&](Index c, const Packed<A>& column) { store(to(j + c) + i, factor * column); });
+      }
     }
   }
   for (Index j = 0; j < cols; ++j) {
