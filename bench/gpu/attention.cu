@@ -1,7 +1,8 @@
 // The operator on the GPU at hand, forward and backward, as a table in Markdown on standard output: 32768 tokens in
-// sequences of L, 12 heads of D = E = 64; backward with y and the row sums kept. Times are medians of runs of at least
-// 20 ms. `of copy`: the time that copying as many bytes as the tensors have (forward q, k, v, y; backward those, dy,
-// dq, dk and dv) would take, measured in the same run, over the time taken: 100 % is as quick as memory allows.
+// sequences of L, 12 heads of D = E = 64, and softmax attention beside it, which has no backward there yet; backward
+// with y and the row sums kept. Times are medians of runs of at least 20 ms. `of copy`: the time that copying as many
+// bytes as the tensors have (forward q, k, v, y; backward those, dy, dq, dk and dv) would take, measured in the same
+// run, over the time taken: 100 % is as quick as memory allows.
 
 #include <algorithm>
 #include <concepts>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "lion/cuda.hpp"
+#include "lion/nn/cuda/softmax_attention.hpp"
 
 namespace {
 
@@ -111,6 +113,7 @@ class Bench {
       if (L <= 2048) masks<form::Full>(L);
       masks<form::Chunk>(L);
       if (L >= 2048) masks<form::Rnn>(L);
+      softmax(L);
     }
   }
 
@@ -125,6 +128,17 @@ class Bench {
       one<mask::Linear, F>(L, {}, {});
       one<mask::Selective, F>(L, {{per_token_.data(), {B, kHeads, L}}}, {{slopes_.data(), {B, kHeads, L}}});
     }
+  }
+
+  void softmax(Index L) {
+    const Shape<4> shape{kTokens / L, kHeads, L, kWidth};
+    const auto view = [&](const Buffer<T>& buffer) { return View<T, 4>(buffer.data(), shape); };
+    const double forward = milliseconds([&] {
+      cuda::softmax_attention<T>(cuda::Stream{}, {view(q_), view(k_), view(v_)}, view(y_));
+    });
+    print_forward("softmax", "full", L, forward, 0);
+    std::printf(" – | – | – |\n");
+    std::fflush(stdout);
   }
 
   template <class M, class F>
@@ -143,13 +157,20 @@ class Bench {
       attention.backward(in, parameters, {view(dy_), view(y_), row_sum}, {view(dq_), view(dk_), view(dv_)}, slopes,
                          workspace);
     });
-    const double share = static_cast<double>(count(shape)) / static_cast<double>(kSize);  // L may not divide all
-    const double tokens = static_cast<double>(shape[0] * L);
-    std::printf("| %s | %s | %s | %td | %.3f | %.0f | %.0f %% | %.1f | %.3f | %.0f %% | %.1f |\n",
-                std::string(name_of<T>()).c_str(), std::string(M::name).c_str(), std::string(F::name).c_str(), L,
-                forward, tokens / forward / 1000, 100 * copy_ * share / forward, static_cast<double>(bytes) / (1 << 20),
-                backward, 200 * copy_ * share / backward, static_cast<double>(backward_bytes) / (1 << 20));
+    print_forward(M::name, F::name, L, forward, bytes);
+    std::printf(" %.3f | %.0f %% | %.1f |\n", backward, 200 * copy_ * share(L) / backward,
+                static_cast<double>(backward_bytes) / (1 << 20));
     std::fflush(stdout);
+  }
+
+  /// Of all tokens: L may not divide them.
+  static double share(Index L) { return static_cast<double>(kTokens / L * L) / static_cast<double>(kTokens); }
+
+  void print_forward(std::string_view mask, std::string_view form, Index L, double forward, std::size_t bytes) const {
+    std::printf("| %s | %s | %s | %td | %.3f | %.0f | %.0f %% | %.1f |", std::string(name_of<T>()).c_str(),
+                std::string(mask).c_str(), std::string(form).c_str(), L, forward,
+                static_cast<double>(kTokens) * share(L) / forward / 1000, 100 * copy_ * share(L) / forward,
+                static_cast<double>(bytes) / (1 << 20));
   }
 
   Buffer<T> q_, k_, v_, y_, dy_, dq_, dk_, dv_;
