@@ -227,7 +227,12 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
       if (form.size < 1) cpu::fail("form::Chunk has size " + std::to_string(form.size) + ", expected at least 1");
     }
     options.longest = cpu::longest_sequence(in);
-    options.plan = form::plan(form, M::decay, Dir::past && Dir::future, options.longest, dims.D, dims.E);
+    constexpr bool both = Dir::past && Dir::future;
+    if constexpr (std::same_as<F, form::Auto>) {
+      options.plan = form::cheapest(M::decay, both, options.longest, dims.D, dims.E, cpu::TileProducts<T>::kAutoChunk);
+    } else {
+      options.plan = form::plan(form, M::decay, both, options.longest, dims.D, dims.E);
+    }
     options.scale = resolved_scale(dims);
     if constexpr (N::divides) options.epsilon = normaliser.epsilon;
     cpu::require_finite("epsilon", options.epsilon);

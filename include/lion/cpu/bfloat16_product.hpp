@@ -6,6 +6,7 @@
 
 #include "lion/cpu/dot_block.hpp"
 #include "lion/cpu/rows.hpp"
+#include "lion/form/cost.hpp"
 
 // Where a CPU has both tile registers and dot products of bfloat16 (Intel's), these take twice as long as multiply-adds
 // of floats: without leave to use the former it multiplies floats.
@@ -317,6 +318,7 @@ struct TileProducts {
   using A = accumulator_t<T>;
   using Row = A;  ///< what tiles of a tensor's rows hold
   using Turned = TurnedTile<A>;
+  static constexpr Index kAutoChunk = form::kAutoChunk;
   static constexpr bool rounds = false;  ///< whether factors are rounded; then `add` takes weights of the depth too
 
   /// Held by a thread while it makes products.
@@ -342,6 +344,7 @@ struct TileProducts<bfloat16> {
   using A = float;
   using Row = bfloat16;
   using Turned = RoundedTurnedTile;
+  static constexpr Index kAutoChunk = 64;  ///< pairs cost less here than the states of more chunks
   static constexpr bool rounds = true;
 
   struct Scope {

@@ -26,16 +26,17 @@ constexpr double cost_per_token(Index chunk, Index D, Index E, Index states) {
 /// to 20 % less time in all (bench/forms.cpp).
 inline constexpr Index kAutoChunk = 32;
 
-/// The plan with the fewest operations on the CPU (cuda/cost.hpp has the GPU's).
-constexpr Plan cheapest(mask::DecayKind decay, bool both_directions, Index L, Index D, Index E) {
+/// The plan with the fewest operations on the CPU (cuda/cost.hpp has the GPU's), chunks being of `size` tokens.
+constexpr Plan cheapest(mask::DecayKind decay, bool both_directions, Index L, Index D, Index E,
+                        Index size = kAutoChunk) {
   const Index whole = L > 0 ? L : 1;
   if (decay == mask::DecayKind::none && both_directions) {
     // All pairs take a tenth longer than they count, since scores pass through the cache.
     const bool global = cost_per_token(0, D, E, 1) < 1.1 * cost_per_token(whole, D, E, 0);
     return {whole, global};
   }
-  const bool full = cost_per_token(whole, D, E, 0) <= cost_per_token(kAutoChunk, D, E, both_directions ? 2 : 1);
-  return {full ? whole : (std::min)(kAutoChunk, whole), false};
+  const bool full = cost_per_token(whole, D, E, 0) <= cost_per_token(size, D, E, both_directions ? 2 : 1);
+  return {full ? whole : (std::min)(size, whole), false};
 }
 
 /// The plan of each form.
