@@ -56,6 +56,34 @@ TEST_CASE("gradients of a linear layer, added to what is there") {
   }
 }
 
+TEST_CASE("gradients of a linear layer at sizes of several parts, strips and tiles") {
+  for (const auto& [n, in, out] : {Shape<3>{200, 96, 129}, {520, 65, 400}, {1030, 150, 50}}) {
+    nn::Linear<double> layer("l", in, out);
+    fill(layer, 1, 1);
+    const auto x = tensor<double, 2>({n, in}, 3), dy = tensor<double, 2>({n, out}, 4);
+    Tensor<double, 2> dx({n, in});
+    dx.fill(std::nan(""));
+    layer.backward_input(dy, dx, {});
+    layer.backward_weights(dy, x, {});
+    double worst = 0;
+    for (Index t = 0; t < n; t += 7) {
+      for (Index i = 0; i < in; ++i) {
+        double expected = 0;
+        for (Index o = 0; o < out; ++o) expected += dy(t, o) * layer.weight.value(o * in + i);
+        worst = (std::max)(worst, std::abs(dx(t, i) - expected));
+      }
+    }
+    for (Index o = 0; o < out; o += 3) {
+      for (Index i = 0; i < in; ++i) {
+        double expected = 0;
+        for (Index t = 0; t < n; ++t) expected += dy(t, o) * x(t, i);
+        worst = (std::max)(worst, std::abs(layer.weight.grad(o * in + i) - expected));
+      }
+    }
+    REQUIRE(worst <= 1e-10);
+  }
+}
+
 TEST_CASE("rows may lie apart; results are the same bits for any number of threads") {
   nn::Linear<float> layer("l", 70, 150);
   fill(layer, 1, 1);

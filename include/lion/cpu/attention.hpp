@@ -212,7 +212,7 @@ struct Attention<M, F, backend::Cpu, N, Dir> {
   template <class T>
   using ForwardTiles = cpu::ForwardScratch<accumulator_t<T>, M::decay, cpu::TileProducts<T>>;
   template <class T>
-  using BackwardTiles = cpu::BackwardScratch<accumulator_t<T>, M, cpu::TileProducts<T>>;
+  using BackwardTiles = cpu::BackwardScratch<accumulator_t<T>, M, cpu::BackwardProducts<T, M>>;
 
   double resolved_scale(const AttentionDims& dims) const {
     const double s = scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dims.D));

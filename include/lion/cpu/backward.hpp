@@ -13,7 +13,7 @@ template <class T, class M, class Normaliser, class Direction>
 class BackwardWalk {
  public:
   using A = accumulator_t<T>;
-  using Products = TileProducts<T>;
+  using Products = BackwardProducts<T, M>;
   using Scratch = BackwardScratch<A, M, Products>;
   using Row = typename Products::Row;
   static constexpr bool sums = Normaliser::divides;

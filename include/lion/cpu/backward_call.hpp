@@ -14,7 +14,7 @@ struct BackwardLane {
   using A = typename Types::A;
   using M = typename Types::M;
   using Tiles = std::conditional_t<Types::recurrent, RnnBackwardScratch<A, M>,
-                                   BackwardScratch<A, M, TileProducts<typename Types::T>>>;
+                                   BackwardScratch<A, M, BackwardProducts<typename Types::T, M>>>;
 
   Tiles tiles;
   A *dq = nullptr, *dk = nullptr, *dv = nullptr;  // [L, D], [L, D], [L, E], where the outputs cannot hold the sums

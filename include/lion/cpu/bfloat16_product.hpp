@@ -9,7 +9,8 @@
 #include "lion/form/cost.hpp"
 
 // Where a CPU has both tile registers and dot products of bfloat16 (Intel's), these take twice as long as multiply-adds
-// of floats: without leave to use the former it multiplies floats.
+// of floats: under LION_NO_AMX it multiplies floats. Where the kernel refuses tile registers at run time dot products
+// take their place.
 #if defined(LION_TILE_REGISTERS) || (defined(LION_DOT_BLOCKS) && !defined(__AMX_BF16__))
 #define LION_ROUNDED_PRODUCTS 1
 #endif
@@ -370,5 +371,10 @@ struct TileProducts<bfloat16> {
 };
 
 #endif
+
+/// Those of a backward pass under mask M. With one decay per token factors are not rounded: dℓ adds differences of
+/// q·dq and k·dk up along the sequence (math.md §4), and with them what rounding leaves of terms that cancel.
+template <class T, class M>
+using BackwardProducts = TileProducts<std::conditional_t<M::decay == mask::DecayKind::per_token, accumulator_t<T>, T>>;
 
 }  // namespace lion::cpu

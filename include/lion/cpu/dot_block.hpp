@@ -13,7 +13,8 @@
 #if defined(__AVX512BF16__) && defined(__AVX512F__)
 #include <immintrin.h>
 #define LION_DOT_BLOCKS 1
-#if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__) && !defined(LION_NO_AMX)
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__) && \
+    !defined(LION_NO_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
 #define LION_TILE_REGISTERS 1

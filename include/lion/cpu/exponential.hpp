@@ -18,7 +18,7 @@ struct ExponentialConstants;
 /// Σ_k r^k / k! beyond 1 + r, fitted on |r| ≤ ln 2 / 2 (Cephes, expf).
 template <>
 struct ExponentialConstants<float> {
-  using Bits = std::int32_t;
+  using Bits = std::uint32_t;
   static constexpr float round = 12582912.0f;  // 1.5·2^23: what is added to it is rounded, and stands in the low bits
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr int mantissa = 23;
@@ -29,7 +29,7 @@ struct ExponentialConstants<float> {
 /// The series itself, to a relative 1e-17.
 template <>
 struct ExponentialConstants<double> {
-  using Bits = std::int64_t;
+  using Bits = std::uint64_t;
   static constexpr double round = 6755399441055744.0;  // 1.5·2^52
   static constexpr double ln2_high = 6.93145751953125e-1, ln2_low = 1.42860682030941723212e-6;
   static constexpr int mantissa = 52;
