@@ -88,6 +88,24 @@ TEST_CASE("the same bits for any executor") {
   SECTION("bfloat16") { require_same_bits<bfloat16, mask::Decay>(form::Chunk{16}); }
 }
 
+TEST_CASE("halves of a long sequence give the same bits for any executor") {
+  Random random(7);
+  const auto require = [&](auto mask, auto form, Index orders) {
+    using M = decltype(mask);
+    const Problem p = random_problem(random, {1, 2, 2, 4133, 3, 2}, M::decay, false, {.orders = orders});
+    const auto attention = attention_for<M, decltype(form), normalise::RowSum>(p, form);
+    RunOptions options;
+    options.keep = false;
+    const Answer serial = run<float>(attention, p, options);
+    ThreadPool pool(3);
+    options.executor = pool;
+    require_same(run<float>(attention, p, options), serial);
+  };
+  require(mask::Selective{}, form::Chunk{64}, 2);
+  require(mask::Decay{}, form::Rnn{}, 1);
+  require(mask::Linear{}, form::Auto{}, 1);
+}
+
 TEST_CASE("segments give the same bits for any executor") {
   Problem p = threaded_problem<mask::Selective>(5, 131);
   p.orders = {{}};
