@@ -48,12 +48,14 @@ TEST_CASE("digits trains six models, compares the forms and saves the best") {
   REQUIRE(seen.code == 0);
 }
 
+#ifndef LION_TEST_SANITIZED  // a quick run more takes minutes there
 TEST_CASE("digits tests packed weights, too") {
   const Ran ran = run_program(kProgram, {"--quick", "--width", "64", "--pack"}, kScratch);
   REQUIRE(ran.code == 0);
   const std::string last = row(ran.out, "softmax ViT");
   REQUIRE(std::count(last.begin(), last.end(), '%') == 3);
 }
+#endif
 
 TEST_CASE("digits says what is wrong") {
   const auto refused = [](const std::vector<std::string>& arguments, const std::string& message) {

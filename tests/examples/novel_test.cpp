@@ -24,12 +24,7 @@ std::string row(const std::string& text, const std::string& name) {
 }
 
 /// Of quick runs: so many that one is killed long before its end; sanitizers make each step long.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LION_TEST_SANITIZED
-#endif
-#endif
-#if defined(LION_TEST_SANITIZED) || defined(__SANITIZE_ADDRESS__)
+#ifdef LION_TEST_SANITIZED
 constexpr int kSteps = 60;
 #else
 constexpr int kSteps = 240;

@@ -1,6 +1,15 @@
 #pragma once
 /// Programs of examples/, run as a user runs them.
 
+// Whether the programs, built as this test is, run under the address sanitizer: many times as long.
+#if defined(__SANITIZE_ADDRESS__)
+#define LION_TEST_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LION_TEST_SANITIZED
+#endif
+#endif
+
 #include <sys/wait.h>
 
 #include <cstdlib>
