@@ -57,9 +57,8 @@ class BackwardWalk {
     const SweepStates<A>& to = half.later ? of_later : of_earlier;
     if constexpr (collapses) {
       if (plan.global) {
-        start_global(half.outwards
-                         ? IncomingBackward<A>{{of_earlier.keys, of_later.keys}, {of_earlier.queries, of_later.queries}}
-                         : IncomingBackward<A>{half.own(incoming.keys), half.own(incoming.queries)});
+        start_global({half.global<A>(incoming.keys, of_earlier.keys, of_later.keys),
+                      half.global<A>(incoming.queries, of_earlier.queries, of_later.queries)});
         if (half.outwards) return look_globally();
         enter_tiles<true, true, true>(Pieces::even(head_.sequence, kTile));
         return store(to);

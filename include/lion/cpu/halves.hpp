@@ -53,6 +53,14 @@ struct HalfPass {
     if (later) return {.from_later = incoming.from_later};
     return {.from_earlier = incoming.from_earlier};
   }
+
+  /// What a pass under one global state begins with: towards the middle what comes into this half, outwards what both
+  /// halves left there.
+  template <class A>
+  Incoming<A> global(const Incoming<A>& incoming, const View<const A, 4>& of_earlier,
+                     const View<const A, 4>& of_later) const {
+    return outwards ? Incoming<A>{of_earlier, of_later} : own(incoming);
+  }
 };
 
 /// Where the states of a sweep of the backward pass lie [*,*,D,E+1]: F or G, T or R, and with one decay per head what F

@@ -127,7 +127,7 @@ class RnnForwardWalk {
     const View<A, 4>& to = half.later ? of_later : of_earlier;
     if constexpr (collapses) {
       if (plan.global) {
-        start_global(half.outwards ? Incoming<A>{of_earlier, of_later} : half.own(incoming));
+        start_global(half.global<A>(incoming, of_earlier, of_later));
         if (half.outwards) return look_globally();
         enter_globally();
         return s_.state.store(to, head_.b, head_.h);
