@@ -41,7 +41,7 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
                                      {16, 70, 257},
                                      {97, 200, 96},
                                      {17, 1700, 64},
-                                     {110, 65, 600},
+                                     {210, 65, 800},
                                      {530, 64, 70}}) {
       INFO("type " << static_cast<int>(type) << ", " << n << " rows, " << in << " to " << out);
       nn::Linear<float> layer("l", in, out);
@@ -84,16 +84,16 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
 
 TEST_CASE("packed weights: layers side by side, the same bits for any number of threads") {
   for (const WeightType type : kTypes) {
-    nn::QueryKeyValue<float> layer("l", 96);
+    nn::QueryKeyValue<float> layer("l", 256);
     fill(layer, 1, 1);
-    const auto x = tensor<float, 2>({250, 96}, 2);
-    Tensor<float, 2> plain({250, 288}), y({250, 288}), again({250, 288});
+    const auto x = tensor<float, 2>({250, 256}, 2);
+    Tensor<float, 2> plain({250, 768}), y({250, 768}), again({250, 768});
     layer.forward(x, plain, {});
     layer.for_each_parameter([&](nn::Parameter<float>& p) { p.pack(type); });
     layer.forward(x, y, {});
-    const float tolerance = type == WeightType::float32 ? 1e-5f : type == WeightType::bfloat16 ? 0.05f : 0.15f;
+    const float tolerance = type == WeightType::float32 ? 1e-5f : type == WeightType::bfloat16 ? 0.1f : 0.3f;
     for (Index i = 0; i < y.size(); ++i) REQUIRE(std::abs(y.data()[i] - plain.data()[i]) < tolerance);
-    for (const Index threads : {2, 3}) {
+    for (const Index threads : {2, 3, 7}) {  // other parts of the outputs each
       ThreadPool pool(threads);
       layer.forward(x, again, pool);
       REQUIRE(std::equal(y.data(), y.data() + y.size(), again.data()));

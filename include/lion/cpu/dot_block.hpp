@@ -134,11 +134,19 @@ struct Bfloat16Dots {
   }
 };
 
-/// sums [16,32] = a · b over `steps` tiles and blocks by dot products.
-inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, Index steps, float* sums) {
+/// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks by dot products.
+inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, Index steps, float* sums,
+                           Index stride = kBlockStrip, bool add = false) {
   constexpr Index rows = 8, half = PackedMatrix::block_size<std::uint16_t>() / 2;
   for (Index row = 0; row < kTileRows; row += rows) {
     __m512 left[rows] = {}, right[rows] = {};
+    if (add) {
+      LION_UNROLL_BY(8)
+      for (Index i = 0; i < rows; ++i) {
+        left[i] = _mm512_loadu_ps(sums + (row + i) * stride);
+        right[i] = _mm512_loadu_ps(sums + (row + i) * stride + 16);
+      }
+    }
     for (Index s = 0; s < steps; ++s) {
       for (Index pair = 0; pair < 16; ++pair) {
         const std::uint16_t* from = b + s * 2 * half + pair * 32;
@@ -155,17 +163,17 @@ inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, Index
     }
     LION_UNROLL_BY(8)
     for (Index i = 0; i < rows; ++i) {
-      _mm512_store_ps(sums + (row + i) * kBlockStrip, left[i]);
-      _mm512_store_ps(sums + (row + i) * kBlockStrip + 16, right[i]);
+      _mm512_storeu_ps(sums + (row + i) * stride, left[i]);
+      _mm512_storeu_ps(sums + (row + i) * stride + 16, right[i]);
     }
   }
 }
 
 /// sums [32,32] likewise, of two tiles of rows; the second may be nullptr.
 inline void multiply_blocks(const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, Index steps,
-                            float* sums) {
-  multiply_block(a0, b, steps, sums);
-  if (a1) multiply_block(a1, b, steps, sums + kTileRows * kBlockStrip);
+                            float* sums, Index stride = kBlockStrip, bool add = false) {
+  multiply_block(a0, b, steps, sums, stride, add);
+  if (a1) multiply_block(a1, b, steps, sums + kTileRows * stride, stride, add);
 }
 
 #ifdef LION_TILE_REGISTERS
@@ -228,10 +236,10 @@ class TileScope {
   static inline thread_local int depth_ = 0;
 };
 
-/// sums [32,32] = or += a · b over `steps` tiles and blocks by tile registers: 0 … 3 sums, 4 and 5 rows, 6 and 7 the
-/// halves of a block. Without a second tile of rows there are 16 rows of sums. Of `next`, the strip that comes
-/// afterwards, a line of each half is asked for, so that weights that are not in the cache come while these are
-/// multiplied.
+/// sums [32,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks by tile registers: 0 … 3 sums, 4 and
+/// 5 rows, 6 and 7 the halves of a block. Without a second tile of rows there are 16 rows of sums. Of `next`, the strip
+/// that comes afterwards, a line of each half is asked for, so that weights that are not in the cache come while these
+/// are multiplied.
 template <class Kind>
 void multiply_tiles(const TileRows<typename Kind::Entry>& a, const typename Kind::Entry* b,
                     const typename Kind::Entry* next, Index steps, typename Kind::Sum* sums, Index stride = kBlockStrip,

@@ -110,8 +110,8 @@ void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&&
   constexpr Index width = kStripWidth<A>, rows = kVectorRegisters >= 32 ? 14 : 6;
   alignas(kAlignment) A memory[kStrips * kStripDepth * width];
   const A* strips[kStrips];
-  for (Index j = 0; j < y.cols(); j += static_cast<Index>(kStrips) * width) {
-    for (Index p = 0; p < all; p += kStripDepth) {
+  for (Index p = 0; p < all; p += kStripDepth) {  // outermost: so much of x stays in the second cache
+    for (Index j = 0; j < y.cols(); j += static_cast<Index>(kStrips) * width) {
       const Index depth = (std::min)(kStripDepth, all - p);
       std::size_t count = 0;
       for (Index at = j; at + width <= y.cols() && count < kStrips; at += width, ++count) {

@@ -8,33 +8,52 @@
 
 namespace lion::cpu {
 
-/// Rows and outputs that one task takes: few rows where they are converted, since these must stay in the second cache,
-/// and then as many outputs as make up for it.
-constexpr Index packed_rows(WeightType type) { return converts_rows(type) ? 96 : 512; }
-constexpr Index packed_columns(WeightType type) { return converts_rows(type) ? 512 : 64; }
+/// The most rows and outputs that one task takes. The strips of weights come from memory, or the third cache, once for
+/// all rows of a task, which stay in the second cache meanwhile: with half as many rows bfloat16 is a tenth slower.
+/// Where rows are converted every task does that anew, so that it takes more outputs.
+inline constexpr Index kPackedRows = 208;
+constexpr Index packed_columns(WeightType type) { return converts_rows(type) ? 768 : 256; }
 
 namespace detail {
 
 #ifdef LION_DOT_BLOCKS
 
-/// Bytes of a row that are converted at once: with all rows of a task 144 KiB of stack.
-inline constexpr Index kConvertedBytes = 1536;
+/// Bytes of a row that are converted at once: with all rows of a task 208 KiB of stack.
+inline constexpr Index kConvertedBytes = 1024;
 
-/// to [n] += scale · column_scales · sums; bfloat16 has neither.
-inline void add_sums(const float* sums, float, const float*, Index n, float* to) { add_row(sums, n, 1.0f, to); }
-inline void add_sums(const std::int32_t* sums, float scale, const float* column_scales, Index n, float* to) {
-  for (Index j = 0; j < n; ++j) to[j] += scale * column_scales[j] * static_cast<float>(sums[j]);
+/// y [rows ≤ 32, columns ≤ 32] += scales · column_scales · what `multiply(sums, stride, add)` makes, rows [32,32]. int8
+/// has scales, and sums of its own.
+template <class F>
+void add_block(float* y, Index stride, Index rows, Index columns, const float* scales, const float* column_scales,
+               std::int32_t* sums, F&& multiply) {
+  multiply(sums, kBlockStrip, false);
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < columns; ++j) {
+      y[i * stride + j] += scales[i] * column_scales[j] * static_cast<float>(sums[i * kBlockStrip + j]);
+    }
+  }
+}
+
+/// bfloat16 has none: a whole block of y takes the products as they come, and what is less does so in `sums`, with the
+/// same result.
+template <class F>
+void add_block(float* y, Index stride, Index rows, Index columns, const float*, const float*, float* sums,
+               F&& multiply) {
+  if (columns == kBlockStrip && rows % kTileRows == 0) return multiply(y, stride, true);
+  for (Index i = 0; i < rows; ++i) std::copy_n(y + i * stride, columns, sums + i * kBlockStrip);
+  multiply(sums, kBlockStrip, true);
+  for (Index i = 0; i < rows; ++i) std::copy_n(sums + i * kBlockStrip, columns, y + i * stride);
 }
 
 /// By dot products: the rows are converted, some of the depth at a time, into tiles; every strip of weights meets all
-/// of them while it is in the first cache. `multiply(a0, a1, b, next, steps, sums)` as multiply_tiles.
+/// of them while it is in the first cache. `multiply(a0, a1, b, next, steps, sums, stride, add)` as multiply_tiles.
 template <class Kind, class F>
 void add_dot_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output, F&& multiply) {
   using Entry = typename Kind::Entry;
-  constexpr Index block = kBlockDepth<Entry>, most = packed_rows(WeightType::bfloat16);  // and of int8
+  constexpr Index block = kBlockDepth<Entry>, most = kPackedRows;
   constexpr Index tile = kTileRows * block, block_size = PackedMatrix::block_size<Entry>();
   alignas(kAlignment) Entry rows[most * kConvertedBytes / sizeof(Entry)];
-  alignas(kAlignment) typename Kind::Sum sums[2 * kTileRows * kBlockStrip];
+  alignas(kAlignment) typename Kind::Sum sums[2 * kTileRows * kBlockStrip] = {};
   float scales[most];
   const Index n = y.rows(), in = x.cols(), tiles = (n + kTileRows - 1) / kTileRows;
   for (Index i = 0; i < n; ++i) scales[i] = Kind::scale(x.data() + i * x.outerStride(), in);
@@ -60,12 +79,12 @@ void add_dot_product(Matrix<float>& y, const ConstMatrix<float>& x, const Packed
       const Index columns = (std::min)(kBlockStrip, y.cols() - j);
       for (Index t = 0; t < tiles; t += 2) {
         const Entry* a = rows + t * steps * tile;
-        multiply(a, t + 1 < tiles ? a + steps * tile : nullptr, b, t == 0 ? next : b, steps, sums);
-        const Index end = (std::min)(n, (t + 2) * kTileRows);
-        for (Index i = t * kTileRows; i < end; ++i) {
-          add_sums(sums + (i - t * kTileRows) * kBlockStrip, scales[i], w.scales() ? w.scales() + output + j : nullptr,
-                   columns, &y(i, j));
-        }
+        const Entry* more = t + 1 < tiles ? a + steps * tile : nullptr;
+        const Index i = t * kTileRows;
+        add_block(&y(i, j), y.outerStride(), (std::min)(2 * kTileRows, n - i), columns, scales + i,
+                  w.scales() ? w.scales() + output + j : nullptr, sums, [&](auto* to, Index stride, bool add) {
+                    multiply(a, more, b, t == 0 ? next : b, steps, to, stride, add);
+                  });
       }
     }
   }
@@ -107,7 +126,7 @@ inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, 
 
 }  // namespace detail
 
-/// y [n,m] += x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most packed_rows. Rows are
+/// y [n,m] += x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most kPackedRows. Rows are
 /// rounded to bfloat16 or to int8 where the CPU multiplies these; else only the weights are.
 inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const PackedMatrix& w, Index output) {
 #ifdef LION_DOT_BLOCKS
@@ -127,8 +146,9 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
   if (w.type() == WeightType::bfloat16) {
     return detail::add_dot_product<Bfloat16Dots>(
         y, x, w, output,
-        [](const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, const std::uint16_t*, Index steps,
-           float* sums) { multiply_blocks(a0, a1, b, steps, sums); });
+        [](const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, const std::uint16_t*, auto... of) {
+          multiply_blocks(a0, a1, b, of...);
+        });
   }
 #endif
   detail::add_unpacked_product(y, x, w, output);

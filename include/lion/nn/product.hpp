@@ -14,7 +14,7 @@ namespace lion::nn {
 inline constexpr Index kRowBlock = 128;
 /// Of a linear layer: rows for which weights are turned once, and columns, few so that there are tasks for many
 /// threads.
-inline constexpr Index kLinearRows = 512, kLinearColumns = 64;
+inline constexpr Index kLinearRows = 512, kLinearColumns = 128;
 
 namespace detail {
 
@@ -109,6 +109,20 @@ void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S
                               });
 }
 
+namespace detail {
+
+/// Of a packed product whose tasks are `others` times the parts of its outputs: how many columns a part has, a multiple
+/// of a strip. As few parts as keep all threads busy alike, since each converts its rows anew; what is computed does
+/// not depend on it.
+inline Index part_columns(Index out, Index most, Index others, Index threads) {
+  constexpr Index unit = 64;
+  Index parts = blocks(out, most);
+  while (others * parts % threads != 0 && others * parts < 4 * threads && parts * unit < out) ++parts;
+  return blocks(blocks(out, parts), unit) * unit;
+}
+
+}  // namespace detail
+
 /// The same with packed weights, P of [O,I]. Outputs come first, so that one task after another reads the same weights.
 template <Real S>
 void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w, Layers<const S> bias,
@@ -117,11 +131,11 @@ void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w
   if (y.extent(0) == 0) return;
   const cpu::WeightType type = w.front()->type();
   const Index in = x.extent(1), out = w.front()->out(), tokens = y.extent(0);
-  const auto even = [](Index n, Index most, Index unit) {  // parts of one size, so that none is a short one
-    const Index parts = detail::blocks(n, most);
-    return detail::blocks(detail::blocks(n, parts), unit) * unit;
-  };
-  const Index rows = even(tokens, cpu::packed_rows(type), 16), columns = even(out, cpu::packed_columns(type), 64);
+  // Rows in parts of one size, so that none is a short one, and of whole tiles.
+  const Index row_parts = detail::blocks(tokens, cpu::kPackedRows);
+  const Index rows = detail::blocks(detail::blocks(tokens, row_parts), 16) * 16;
+  const Index columns = detail::part_columns(out, cpu::packed_columns(type), row_parts * static_cast<Index>(w.size()),
+                                             executor.concurrency());
   detail::for_each_layer_tile(out, w.size(), tokens, columns, rows, executor,
                               [&](std::size_t p, Index j, Index m, Index i, Index n) {
                                 const Index column = static_cast<Index>(p) * out + j;
@@ -161,7 +175,7 @@ void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const
   const Index tokens = dy.extent(0), out = dy.extent(1) / static_cast<Index>(dw.size()), in = x.extent(1);
   // Small weights are cut finer, or there would be fewer tiles than threads.
   const Index tile = dy.extent(1) * in >= 16 * kRowBlock * kRowBlock ? kRowBlock : kRowBlock / 2;
-  constexpr Index columns = 2 * kLinearColumns;
+  constexpr Index columns = 4 * kLinearColumns;
   const Index across = detail::blocks(in, columns);
   detail::for_each_layer_tile(
       across, dw.size(), out, 1, tile, executor, [&](std::size_t p, Index block, Index, Index i, Index n) {
