@@ -48,6 +48,7 @@ class Peak final : public Subject {
 std::unique_ptr<Subject> make(const std::string& name, const SubjectOptions& options) {
   if (name == "operator") return operator_subject(options);
   if (name == "vision") return vision_subject(options);
+  if (name == "training") return training_subject(options);
   if (name == "text") return text_subject(options);
   if (name == "linear") return linear_subject(options);
   return std::make_unique<Peak>();
@@ -115,14 +116,16 @@ int main(int argc, char** argv) {
   using namespace lion::bench;
   CLI::App app(
       "Measures one thing for bench/figures/run, which tells it by standard input what to do, one line each: run N, "
-      "inputs FILE, output FILE, check FILE, about. Subjects: operator, vision, text, linear (a layer), peak "
-      "(multiply-adds "
-      "alone).",
+      "inputs FILE, output FILE, check FILE, about. Subjects: operator, vision, training (a step of an image model), "
+      "text, "
+      "linear (a layer), peak (multiply-adds alone).",
       "figures_subject");
   std::string name;
   SubjectOptions o;
   lion::Index threads = 1;
-  app.add_option("subject", name)->required()->check(CLI::IsMember({"operator", "vision", "text", "linear", "peak"}));
+  app.add_option("subject", name)
+      ->required()
+      ->check(CLI::IsMember({"operator", "vision", "training", "text", "linear", "peak"}));
   app.add_option("--mask", o.mask, "linear, decay, selective or softmax; of text hydra too")->capture_default_str();
   app.add_option("--form", o.form, "full, rnn, chunk or auto")->capture_default_str();
   app.add_option("--chunk-size", o.chunk_size)->capture_default_str();

@@ -38,6 +38,8 @@ void pack(T& model, const SubjectOptions& options) {
 std::unique_ptr<Subject> operator_subject(const SubjectOptions& options);
 /// Inference of an image model with initial weights: images [batch,3,image_size,image_size] to logits.
 std::unique_ptr<Subject> vision_subject(const SubjectOptions& options);
+/// A training step of an image model on so many images: gradients of all weights, AdamW.
+std::unique_ptr<Subject> training_subject(const SubjectOptions& options);
 /// Inference of a masked language model with initial weights: texts [batch,length] to logits of each text's first
 /// token.
 std::unique_ptr<Subject> text_subject(const SubjectOptions& options);

@@ -21,6 +21,7 @@ MAKERS = {
     'onnx-attention': ('attention_onnx', 'make'),
     'torch-linear': ('linear_torch', 'make'),
     'torch-vision': ('vision_torch', 'make'),
+    'torch-training': ('vision_torch', 'make_training'),
     'onnx-vision': ('vision_onnx', 'make'),
     'torch-text': ('text_torch', 'make'),
 }

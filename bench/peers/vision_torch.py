@@ -37,11 +37,8 @@ class Lion(torch.nn.Module):
         return self.proj(y.transpose(1, 2).reshape(batch, length, width))
 
 
-def make(inputs, threads, dtype='float32', compiled=False, form='full', chunk=128):
-    """timm's ViT of the file's size and weights, LION's attention in it if its mask_type says so."""
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    kind = getattr(torch, dtype)
+def load(inputs, form, chunk):
+    """timm's ViT of the file's size and weights, LION's attention in it if its mask_type says so, and the images."""
     with safe_open(inputs, 'pt') as file:
         config = file.metadata()
     size = {key: int(config[key]) for key in ('image_size', 'patch_size', 'embed_dim', 'num_heads', 'depth',
@@ -53,11 +50,40 @@ def make(inputs, threads, dtype='float32', compiled=False, form='full', chunk=12
         for block in model.blocks:
             block.attn = Lion(size['embed_dim'], size['num_heads'], config['mask_type'], form, chunk)
     model.load_state_dict(load_file(inputs))
-    model = model.eval().to(kind)
-    images = load_file(inputs + '.images')['images'].to(kind)
+    return model, load_file(inputs + '.images')['images']
+
+
+def make(inputs, threads, dtype='float32', compiled=False, form='full', chunk=128):
+    """Inference."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    kind = getattr(torch, dtype)
+    model, images = load(inputs, form, chunk)
+    model, images = model.eval().to(kind), images.to(kind)
     function = torch.compile(model) if compiled else model
 
     def run():
         with torch.inference_mode():
             return function(images)
+    return run
+
+
+def make_training(inputs, threads, dtype='float32', compiled=False, form='full', chunk=128):
+    """A training step: float32 weights under fused AdamW; a 16-bit dtype is that of autocast. Its output is the gradient
+    of the first block's queries, keys and values."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    model, images = load(inputs, form, chunk)
+    model.train()
+    labels = torch.arange(images.shape[0])
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
+    function = torch.compile(model) if compiled else model
+
+    def run():
+        optimiser.zero_grad()
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=dtype == 'bfloat16'):
+            loss = F.cross_entropy(function(images), labels)
+        loss.backward()
+        optimiser.step()
+        return model.blocks[0].attn.qkv.weight.grad
     return run
