@@ -143,6 +143,8 @@ class Bench:
         print(f'{study} {name}', file=sys.stderr, flush=True)
         result = dict(about, entries={}, left_out={})
         entries = []
+        if self.options.entries:
+            makers = [maker for maker in makers if maker[0] in self.options.entries]
         for entry_name, make, work in makers:
             expected = self.rates.get((study, entry_name), 0) * work
             try:
