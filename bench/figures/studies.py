@@ -182,10 +182,12 @@ def models(bench):
 def training(bench):
     """A step of the base model (forward, loss, backward, AdamW) beside PyTorch's on the same weights and images."""
     size, batch = (32, 2) if bench.quick else (224, 8)
+    memory = 2 ** 20 if bench.quick else 3 * 2 ** 30  # of one entry: weights, gradients, moments, activations
 
     def point(threads):
         def own(mask, title):
             def make():
+                require_memory(memory)
                 worker = bench.subject('training', threads, image_size=size, batch=batch, mask=mask,
                                        size=vision_size(bench))
                 worker.ask(f"inputs {bench.path(f'training-{mask}')}")
@@ -193,13 +195,17 @@ def training(bench):
             return f'lion {title}', make, 1
 
         def other(name, mask, **options):
-            return name, lambda: peer(bench, name, threads, dict(options, peer='torch-training',
-                                                                 inputs=bench.path(f'training-{mask}')), shared=False,
-                                      against=bench.path(f'training-{mask}-y'),
-                                      tolerance=0.1 if options.get('dtype') == 'bfloat16' else 1e-3), 1
-        makers = [own(mask, title) for mask, title in {'softmax': 'ViT', **MASKS}.items()]
-        makers += [other('torch ViT float32', 'softmax'), other('torch ViT float32 compiled', 'softmax', compiled=True),
-                   other('torch ViT autocast bfloat16', 'softmax', dtype='bfloat16')]
+            def make():
+                require_memory(memory)
+                return peer(bench, name, threads, dict(options, peer='torch-training',
+                                                       inputs=bench.path(f'training-{mask}')), shared=False,
+                            against=bench.path(f'training-{mask}-y'),
+                            tolerance=0.1 if options.get('dtype') == 'bfloat16' else 1e-3)
+            return name, make, 1
+        makers = [own('softmax', 'ViT'), other('torch ViT float32', 'softmax'),
+                  other('torch ViT float32 compiled', 'softmax', compiled=True)]
+        makers += [own(mask, title) for mask, title in MASKS.items()]
+        makers.append(other('torch ViT autocast bfloat16', 'softmax', dtype='bfloat16'))
         makers += [other(f'torch {title} full', mask) for mask, title in MASKS.items()]
         bench.point('training', f'{size}/{batch}/{threads}', {'image_size': size, 'batch': batch, 'threads': threads,
                                                               'tokens': (size // 16) ** 2 + 1}, makers)
