@@ -63,11 +63,11 @@ class PairTally {
     distances_ = 0;
     detail::for_each_columns<A>(queries_.size, [&](Index first, auto vectors) {
       constexpr Index count = decltype(vectors)::value;
-      Packed<A> past_totals[count] = {}, future_totals[count] = {}, distances{};
+      [[maybe_unused]] Packed<A> past_totals[count] = {}, future_totals[count] = {}, distances{};
       // Columns beyond the queries hold anything.
       const Packed<A> end = Packed<A>{} + static_cast<A>(queries_.size);
       for (Index j = 0; j < keys_.size; ++j) {
-        Packed<A> past_key{}, future_key{};
+        [[maybe_unused]] Packed<A> past_key{}, future_key{};
         LION_UNROLL_BY(4)
         for (Index c = 0; c < count; ++c) {
           const Index i = first + c * W;
