@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "lion/core/config.hpp"
 #include "lion/core/executor.hpp"
 #include "lion/nn/parameter.hpp"
 #include "lion/train/element_runs.hpp"
@@ -26,6 +27,25 @@ struct AdamWOptions {
   /// The recipe of the paper's masked language models (math.md §8).
   static AdamWOptions masked_language(double peak_learning_rate) { return {0.9, 0.98, 1e-6, 1e-5, peak_learning_rate}; }
 
+  /// Throws ArgumentError that names the option.
+  void check() const {
+    const auto fraction = [](const char* name, double beta) {
+      if (beta >= 0 && beta < 1) return;
+      throw ArgumentError(std::string("AdamW: ") + name + " is " + std::to_string(beta) +
+                          ", expected a value in [0, 1)");
+    };
+    const auto positive = [](const char* name, double value) {
+      if (value >= 0 && std::isfinite(value)) return;
+      throw ArgumentError(std::string("AdamW: ") + name + " is " + std::to_string(value) +
+                          ", expected a finite value of at least 0");
+    };
+    fraction("beta1", beta1);
+    fraction("beta2", beta2);
+    positive("epsilon", epsilon);
+    positive("weight_decay", weight_decay);
+    positive("peak_learning_rate", peak_learning_rate);
+  }
+
   /// f(name, value) for each option.
   template <class F>
   void for_each(F&& f) const {
@@ -34,6 +54,32 @@ struct AdamWOptions {
     f("epsilon", epsilon);
     f("weight_decay", weight_decay);
     f("peak_learning_rate", peak_learning_rate);
+  }
+};
+
+/// One step of AdamW: the same for every weight, here and on a GPU.
+template <Real S>
+struct AdamWStep {
+  S keep;  ///< of a weight that decays
+  S first, first_rest, second, second_rest, rate, correction, epsilon;
+
+  AdamWStep() = default;
+  /// `beta1_power`, `beta2_power`: β^t of step t.
+  LION_HOST_DEVICE AdamWStep(const AdamWOptions& o, double learning_rate, double beta1_power, double beta2_power)
+      : keep(static_cast<S>(1 - o.weight_decay *
+                                    (o.peak_learning_rate > 0 ? learning_rate / o.peak_learning_rate : learning_rate))),
+        first(static_cast<S>(o.beta1)),
+        first_rest(static_cast<S>(1 - o.beta1)),
+        second(static_cast<S>(o.beta2)),
+        second_rest(static_cast<S>(1 - o.beta2)),
+        rate(static_cast<S>(learning_rate / (1 - beta1_power))),
+        correction(static_cast<S>(1 / std::sqrt(1 - beta2_power))),
+        epsilon(static_cast<S>(o.epsilon)) {}
+
+  LION_HOST_DEVICE void operator()(bool decays, S g, S& m, S& v, S& w) const {
+    m = first * m + first_rest * g;
+    v = second * v + second_rest * g * g;
+    w = (decays ? keep : S(1)) * w - rate * m / (std::sqrt(v) * correction + epsilon);
   }
 };
 
@@ -60,21 +106,7 @@ class AdamW {
 
   explicit AdamW(std::span<nn::Parameter<S>* const> parameters, const AdamWOptions& options = {})
       : parameters_(parameters.begin(), parameters.end()), options_(options) {
-    const auto fraction = [](const char* name, double beta) {
-      if (beta >= 0 && beta < 1) return;
-      throw ArgumentError(std::string("AdamW: ") + name + " is " + std::to_string(beta) +
-                          ", expected a value in [0, 1)");
-    };
-    const auto positive = [](const char* name, double value) {
-      if (value >= 0 && std::isfinite(value)) return;
-      throw ArgumentError(std::string("AdamW: ") + name + " is " + std::to_string(value) +
-                          ", expected a finite value of at least 0");
-    };
-    fraction("beta1", options.beta1);
-    fraction("beta2", options.beta2);
-    positive("epsilon", options.epsilon);
-    positive("weight_decay", options.weight_decay);
-    positive("peak_learning_rate", options.peak_learning_rate);
+    options.check();
     for (const nn::Parameter<S>* p : parameters_) {
       state_.first.emplace_back(Shape<1>{p->value.size()});
       state_.second.emplace_back(Shape<1>{p->value.size()});
@@ -86,11 +118,8 @@ class AdamW {
   void step(double learning_rate, Executor executor = {}) {
     ++state_.steps;
     const double t = static_cast<double>(state_.steps);
-    const double scheduled =
-        options_.peak_learning_rate > 0 ? learning_rate / options_.peak_learning_rate : learning_rate;
-    const Coefficients c{scheduled * options_.weight_decay, learning_rate / (1 - std::pow(options_.beta1, t)),
-                         std::sqrt(1 - std::pow(options_.beta2, t))};
-    for_each_run(parameters_, executor, [&](std::size_t i, Index first, Index n) { update(i, first, n, c); });
+    const AdamWStep<S> step(options_, learning_rate, std::pow(options_.beta1, t), std::pow(options_.beta2, t));
+    for_each_run(parameters_, executor, [&](std::size_t i, Index first, Index n) { update(i, first, n, step); });
   }
 
   void zero_grad() {
@@ -120,27 +149,15 @@ class AdamW {
   }
 
  private:
-  struct Coefficients {
-    double decay, step, correction;
-  };
-
-  void update(std::size_t i, Index first, Index n, const Coefficients& c) {
+  void update(std::size_t i, Index first, Index n, AdamWStep<S> step) {
     nn::Parameter<S>& p = *parameters_[i];
     if (p.grad.size() == 0) return;
     S* w = p.value.data() + first;
     S* m = state_.first[i].data() + first;
     S* v = state_.second[i].data() + first;
     const S* g = p.grad.data() + first;
-    const S keep = static_cast<S>(1 - (p.decay ? c.decay : 0));
-    const S b1 = static_cast<S>(options_.beta1), a1 = static_cast<S>(1 - options_.beta1);
-    const S b2 = static_cast<S>(options_.beta2), a2 = static_cast<S>(1 - options_.beta2);
-    const S step = static_cast<S>(c.step), correction = static_cast<S>(1 / c.correction);
-    const S epsilon = static_cast<S>(options_.epsilon);
-    for (Index j = 0; j < n; ++j) {
-      m[j] = b1 * m[j] + a1 * g[j];
-      v[j] = b2 * v[j] + a2 * g[j] * g[j];
-      w[j] = keep * w[j] - step * m[j] / (std::sqrt(v[j]) * correction + epsilon);
-    }
+    const bool decays = p.decay;
+    for (Index j = 0; j < n; ++j) step(decays, g[j], m[j], v[j], w[j]);
   }
 
   std::vector<nn::Parameter<S>*> parameters_;

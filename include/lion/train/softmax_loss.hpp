@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lion/core/config.hpp"
 #include "lion/core/executor.hpp"
 #include "lion/core/view.hpp"
 
@@ -78,13 +79,15 @@ struct SmoothedLabels {
 
   SmoothedLabels(std::span<const Index> labels_, double smoothing, Index classes)
       : labels(labels_), on(1 - smoothing), off(smoothing / static_cast<double>(classes)) {}
-  double operator()(Index b, Index k) const { return (k == labels[static_cast<std::size_t>(b)] ? on : 0) + off; }
+  LION_HOST_DEVICE double operator()(Index b, Index k) const {
+    return (k == labels[static_cast<std::size_t>(b)] ? on : 0) + off;
+  }
 };
 
 template <Real S>
 struct SoftTargets {
   View<const S, 2> targets;
-  double operator()(Index b, Index k) const { return static_cast<double>(targets(b, k)); }
+  LION_HOST_DEVICE double operator()(Index b, Index k) const { return static_cast<double>(targets(b, k)); }
 };
 
 /// What a loss's sum is divided by: `rows`, or where it is 0 the rows B of logits [B,K], of which there must be one.
