@@ -40,7 +40,7 @@ void vectors_of_the_host(float* x, bfloat16* stored) {
   LION_INSTANTIATE_KERNEL(cuda::SoftmaxKernel<T, 64>)                                \
   LION_INSTANTIATE_KERNEL(cuda::SoftmaxKernel<T, 128>)                               \
   LION_INSTANTIATE_KERNEL(cuda::MeanKernel<T>)                                       \
-  template void cuda::Queue::product<T>(const cuda::Product<T>&) const;
+  template void cuda::Queue::product(const cuda::Product<T>&) const;
 
 LION_LAYER_KERNELS(float)
 LION_LAYER_KERNELS(bfloat16)

@@ -109,7 +109,7 @@ void check_rows(Random& random, Index tokens, Index width) {
     linear.forward(queue, x.seen(), y.view());
     CHECK(y.error(wanted) <= layer_limit<T>());
     host.forward(x.exact(), sum.exact(), executor, sum.exact());
-    linear.forward(queue, x.seen(), sum.view(), true);
+    linear.forward(queue, x.seen(), sum.view(), sum.seen());
     CHECK(sum.error(sum.exact()) <= layer_limit<T>());
   }
   {
@@ -175,7 +175,7 @@ void check_attention(Random& random, Index samples, Index length, Index heads, I
       }
     }
   }
-  cuda::features<nn::VisionFeature<M>>(queue, qkv.view(), heads);
+  cuda::features<nn::VisionFeature<M>, T>(queue, qkv.view(), qkv.view(), heads);
   host.features(qkv.exact(), qkv.exact(), executor);
   CHECK(qkv.error(qkv.exact()) <= layer_limit<T>());
 }

@@ -17,8 +17,8 @@ struct Queue {
               const typename Kernel::Parameters& parameters) const {
     launcher.launch<Kernel>(name, grid, shared_bytes, parameters);
   }
-  template <class T>
-  void product(const cuda::Product<T>& p) const {
+  template <class T, class Out>
+  void product(const cuda::Product<T, Out>& p) const {
     cuda::plain_product(launcher, p);
   }
 };
@@ -32,6 +32,7 @@ class HeapMemory {
   }
   std::byte* data() const { return bytes_.get(); }
   void upload(const void* host) { std::memcpy(data(), host, size_); }
+  void download(void* host) const { std::memcpy(host, data(), size_); }
 
  private:
   lion::detail::AlignedBytes bytes_;

@@ -64,6 +64,10 @@ class Thread {
     return std::log1p(x);
   }
   template <Real A>
+  static A expm1(A x) {
+    return std::expm1(x);
+  }
+  template <Real A>
   static A tanh(A x) {
     return std::tanh(x);
   }

@@ -106,6 +106,16 @@ struct Gpu {
     }
   }
 
+  /// e^x - 1, likewise.
+  template <Real A>
+  __device__ __forceinline__ static A expm1(A x) {
+    if constexpr (std::same_as<A, float>) {
+      return ::expm1f(x);
+    } else {
+      return ::expm1(x);
+    }
+  }
+
   /// tanh x, likewise.
   template <Real A>
   __device__ __forceinline__ static A tanh(A x) {

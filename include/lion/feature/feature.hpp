@@ -8,6 +8,7 @@
 /// in place if wished; nothing of forward is kept for backward but x. For a GPU it also has, unless it is Identity,
 ///   static constexpr bool normalised;                   whether a row is divided by its norm afterwards
 ///   template <class Dev, Real A> LION_DEVICE static A entry(A x);   what becomes of one entry before that
+///   template <class Dev, Real A> LION_DEVICE static A slope(A x);   its derivative
 
 #include "lion/feature/identity.hpp"
 #include "lion/feature/normalised_shifted_silu.hpp"

@@ -21,6 +21,11 @@ struct NormalisedShiftedSilu {
   LION_DEVICE static A entry(A x) {
     return x / (A(1) + Dev::exp(-x)) + A(0.5);
   }
+  template <class Dev, Real A>
+  LION_DEVICE static A slope(A x) {
+    const A gate = A(1) / (A(1) + Dev::exp(-x));
+    return gate * (A(1) + x * (A(1) - gate));
+  }
 
   /// y = φ(x), both [n]; y may be x.
   template <Real A>

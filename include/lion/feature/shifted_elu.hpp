@@ -20,6 +20,10 @@ struct ShiftedElu {
   LION_DEVICE static A entry(A x) {
     return Dev::exp((Dev::min)(x, A(0))) + (Dev::max)(x, A(0));
   }
+  template <class Dev, Real A>
+  LION_DEVICE static A slope(A x) {
+    return Dev::exp((Dev::min)(x, A(0)));
+  }
 
   /// y = φ(x), both [n]; y may be x.
   template <Real A>

@@ -36,7 +36,7 @@ AttentionInputs<S> attention_inputs(const View<const S, 2>& mapped, const View<c
 }
 
 /// Where its gradients go: dqkv [N,3C].
-template <Real S>
+template <Scalar S>
 AttentionGradients<S> attention_gradients(const View<S, 2>& dqkv, const TokenBatch& batch, Index heads) {
   const Index width = dqkv.extent(1) / 3;
   return {head_view(dqkv.data(), batch, heads, width, dqkv.stride(0), 0),

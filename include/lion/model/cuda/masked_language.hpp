@@ -55,7 +55,8 @@ class MaskedLanguageIn {
     layers.dense.forward(queue, buffers.hidden, buffers.transformed);
     activate<Gelu>(queue, buffers.transformed);
     layers.norm.forward(queue, buffers.transformed, buffers.transformed);
-    queue.product(Product<T>{buffers.transformed, layers.encoder.word(), layers.bias, logits, false});
+    const View<const T, 2> word(layers.encoder.word(), {config_.vocab_size, config_.hidden_size});
+    queue.product(Product<T>{buffers.transformed, word, layers.bias, logits});
   }
 
  private:

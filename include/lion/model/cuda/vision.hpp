@@ -1,35 +1,16 @@
 #pragma once
 /// model::Vision on the GPU, for inference: the same configuration and weights, the same steps in kernels.
 
-#include <array>
-#include <cstring>
 #include <map>
 #include <utility>
 
 #include "lion/model/cuda/scratch.hpp"
+#include "lion/model/cuda/vision_grid.hpp"
+#include "lion/model/cuda/vision_layers.hpp"
 #include "lion/model/vision.hpp"
-#include "lion/nn/cuda/attention.hpp"
-#include "lion/nn/cuda/mlp.hpp"
-#include "lion/nn/cuda/patches.hpp"
 #include "lion/nn/cuda/pool.hpp"
 
 namespace lion::cuda {
-
-/// What nn::Block is around attention: x += attention(norm1(x)), x += mlp(norm2(x)).
-template <class T>
-struct VisionBlock {
-  LayerNorm<T> norm1;
-  MultiHeadAttention<T, nn::VisionAttention> attn;
-  LayerNorm<T> norm2;
-  Mlp<T> mlp;
-
-  VisionBlock(WeightImage<T>& image, const model::VisionConfig& config, const std::string& name)
-      : norm1(image, name + ".norm1"),
-        attn(image, name + ".attn", config.embed_dim, config.num_heads, config.mask_type, config.prefix(),
-             config.orders()),
-        norm2(image, name + ".norm2"),
-        mlp(image, name + ".mlp.fc1", name + ".mlp.fc2", config.embed_dim) {}
-};
 
 /// Images to logits, all in memory of the device: `Memory` owns some of it (nn/cuda/weights.hpp) and a queue, given to
 /// forward, starts kernels and products there. lion/model/cuda.hpp has both: this header needs no
@@ -41,6 +22,8 @@ template <class T, class Memory>
 class VisionIn {
  public:
   using A = accumulator_t<T>;
+  using Layers = VisionLayers<T>;
+  using Grid = VisionGrid<A, Memory>;
 
   /// The weights of `host`, rounded to T and uploaded, and all that images of its own size need. Throws ArgumentError
   /// for a model of another kind than vision.
@@ -67,7 +50,8 @@ class VisionIn {
   void prepare(Index height, Index width) {
     check({1, config_.in_chans, height, width});
     const Index rows = height / config_.patch_size, cols = width / config_.patch_size;
-    if (!grids_.contains({rows, cols})) grids_.emplace(std::pair(rows, cols), Grid(*this, rows, cols));
+    if (!grids_.contains({rows, cols}))
+      grids_.emplace(std::pair(rows, cols), Grid(config_, config_.pos_emb ? &positions_ : nullptr, rows, cols));
   }
 
   /// Bytes of workspace that `forward` takes for images of this shape.
@@ -107,70 +91,6 @@ class VisionIn {
   /// Tokens that are computed at once: enough to fill a GPU, few enough that memory does not grow with the batch.
   static constexpr Index kTokens = 65536;
 
-  struct Layers {
-    Linear<T> patch;
-    const A* prefix;  // [prefix,C]
-    std::vector<VisionBlock<T>> blocks;
-    LayerNorm<T> norm;
-    std::vector<Linear<T>> heads;
-
-    Layers(WeightImage<T>& image, const model::VisionConfig& config)
-        : patch(image, "patch_embed.proj", config.in_chans * config.patch_size * config.patch_size) {
-      std::vector<std::string> tokens{"cls_token"}, classifiers{"head"};
-      if (config.distilled) tokens.push_back("dist_token"), classifiers.push_back("head_dist");
-      prefix = image.take_wide(tokens);
-      for (Index i = 0; i < config.depth; ++i) blocks.emplace_back(image, config, "blocks." + std::to_string(i));
-      norm = LayerNorm<T>(image, "norm");
-      // The answer is the mean over the heads.
-      const float share = 1.0f / static_cast<float>(classifiers.size());
-      for (const std::string& name : classifiers) heads.emplace_back(image, name, config.embed_dim, share);
-    }
-  };
-
-  /// What a size of images needs.
-  struct Grid {
-    Memory memory;
-    const A* positions = nullptr;  // [L,C]
-    std::array<std::span<const Index>, 2> orders{};
-    std::size_t order_count = 0;
-
-    Grid(const VisionIn& model, Index rows, Index cols) {
-      const model::VisionConfig& config = model.config_;
-      const Index length = config.prefix() + rows * cols, count = config.pos_emb ? length * config.embed_dim : 0;
-      const auto lay_out = [&](Arena& arena) {
-        model::GridOrders made(config.orders(), config.prefix(), rows, cols, arena);
-        return std::pair(made, arena.take<A>(count));
-      };
-      Arena counting, resampling_size;
-      lay_out(counting);
-      memory = Memory(counting.used());
-      lion::detail::AlignedBytes bytes = lion::detail::aligned_bytes(counting.used());
-      Arena host(bytes.get());
-      const auto [made, to] = lay_out(host);
-      if (config.pos_emb) {
-        using OnGrid = typename nn::PositionEmbedding<float>::OnGrid;
-        OnGrid(model.positions_, rows, cols, resampling_size);
-        Workspace scratch;
-        scratch.reserve(resampling_size.used() + kAlignment);
-        Arena arena = scratch.arena();
-        const float* values = OnGrid(model.positions_, rows, cols, arena).values(model.positions_);
-        std::copy_n(values, count, to);
-        positions = there(to, bytes.get());
-      }
-      for (const std::span<const Index> order : made.span()) {
-        orders[order_count++] = {there(order.data(), bytes.get()), order.size()};
-      }
-      memory.upload(bytes.get());
-    }
-
-   private:
-    /// Where in the device's memory something lies that the image on the host has at `at`.
-    template <class X>
-    const X* there(const X* at, const std::byte* host) const {
-      return reinterpret_cast<const X*>(memory.data() + (reinterpret_cast<const std::byte*>(at) - host));
-    }
-  };
-
   struct Buffers {
     nn::TokenBatch batch;
     T *x, *z, *wide;  ///< [N,C], [N,C], and the widest of 3C, the MLP's width and a patch's entries
@@ -205,7 +125,7 @@ class VisionIn {
     const Index P = config_.patch_size, length = config_.prefix() + images[2] / P * (images[3] / P);
     const Index fit = (std::max)(kTokens / length, Index(1));
     nn::TokenBatch batch{(std::min)(fit, images[0]), length, {}};
-    if (grid) batch.orders = {grid->orders.data(), grid->order_count};
+    if (grid) batch.orders = grid->orders();
     return batch;
   }
 
@@ -219,7 +139,7 @@ class VisionIn {
     const View<T, 2> unfolded(buffers.wide, {batch.tokens(), layers_->patch.in()});
     unfold(queue, images, config_.patch_size, prefix, unfolded);
     layers_->patch.forward(queue, unfolded, x);
-    place(queue, x, layers_->prefix, grid.positions, batch.length, prefix);
+    place(queue, x, layers_->prefix, grid.positions(), batch.length, prefix);
     Workspace attention(buffers.attention.data(), buffers.attention.size());
     for (const VisionBlock<T>& block : layers_->blocks) {
       block.norm1.forward(queue, x, z);
@@ -240,7 +160,7 @@ class VisionIn {
             queue, View<const T, 2>(x.at(static_cast<Index>(h)), {batch.samples, width}, {batch.length * width, 1}),
             pooled(h));
       }
-      layers_->heads[h].forward(queue, pooled(h), logits, h > 0);
+      layers_->heads[h].forward(queue, pooled(h), logits, h > 0 ? logits : View<T, 2>());
     }
   }
 

@@ -27,36 +27,53 @@ class Blas {
   Blas& operator=(const Blas&) = delete;
   ~Blas() { (void)cublasLtDestroy(handle_); }
 
-  /// y = x Wᵀ + b, or y += it, with float sums (never TF32); by the plain kernel where cuBLASLt has no algorithm.
-  template <class T>
-  void product(const Stream& stream, const Product<T>& p) {
+  /// As Product says, with float sums (never TF32); by the plain kernel where cuBLASLt has no algorithm.
+  template <class T, class Out>
+  void product(const Stream& stream, const Product<T, Out>& p) {
     if (p.y.size() == 0) return;
-    // Rows are columns to cuBLAS: yᵀ [O,N] = W [O,I] · xᵀ [I,N], each with its rows as columns.
-    const Index inputs = p.x.extent(1), outputs = p.y.extent(1), rows = p.y.extent(0);
+    // Rows are columns to cuBLAS: yᵀ [O,N] = W [O,I] · xᵀ [I,N], each with its rows as columns, or turned.
+    const View<const Out, 2> add = p.residual ? p.residual : View<const Out, 2>(p.y);
     cublasLtMatmulDescOpaque_t product;
-    cublasLtMatrixLayoutOpaque_t weight, x, y;
+    cublasLtMatrixLayoutOpaque_t weight, x, from, y;
     require(cublasLtMatmulDescInit(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescInit");
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-    set(product, CUBLASLT_MATMUL_DESC_TRANSA, transposed);
-    set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-    set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
-    lay_out<T>(weight, inputs, outputs, inputs);
-    lay_out<T>(x, inputs, rows, p.x.stride(0));
-    lay_out<T>(y, outputs, rows, p.y.stride(0));
-    const Algorithm& chosen =
-        algorithm({sizeof(T), std::same_as<T, half>, rows, inputs, outputs, p.x.stride(0), p.y.stride(0), p.add,
-                   alignment(p.x.data()), alignment(p.y.data()), alignment(p.weight)},
-                  product, weight, x, y);
+    set(product, CUBLASLT_MATMUL_DESC_TRANSA, lies_turned(p.weight) ? CUBLAS_OP_N : CUBLAS_OP_T);
+    set(product, CUBLASLT_MATMUL_DESC_TRANSB, lies_turned(p.x) ? CUBLAS_OP_T : CUBLAS_OP_N);
+    if (p.bias) {
+      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+    }
+    lay_out(weight, p.weight);
+    lay_out(x, p.x);
+    lay_out(from, add);
+    lay_out(y, View<const Out, 2>(p.y));
+    const Key key{static_cast<Index>(sizeof(T)),
+                  std::same_as<T, half>,
+                  static_cast<Index>(sizeof(Out)),
+                  p.y.extent(0),
+                  p.x.extent(1),
+                  p.y.extent(1),
+                  p.x.stride(0),
+                  p.x.stride(1),
+                  p.weight.stride(0),
+                  p.weight.stride(1),
+                  p.y.stride(0),
+                  add.stride(0),
+                  static_cast<bool>(p.residual),
+                  p.bias != nullptr,
+                  alignment(p.x.data()),
+                  alignment(p.y.data()),
+                  alignment(p.weight.data()),
+                  alignment(add.data())};
+    const Algorithm& chosen = algorithm(key, product, weight, x, from, y);
     if (!chosen.found) return plain_product(stream, p);
-    const float one = 1, beta = p.add ? 1 : 0;
-    require(cublasLtMatmul(handle_, &product, &one, p.weight, &weight, p.x.data(), &x, &beta, p.y.data(), &y,
+    const float one = 1, beta = p.residual ? 1 : 0;
+    require(cublasLtMatmul(handle_, &product, &one, p.weight.data(), &weight, p.x.data(), &x, &beta, add.data(), &from,
                            p.y.data(), &y, &chosen.algorithm, workspace_.data(), workspace_.size(), stream.stream),
             "cublasLtMatmul");
   }
 
  private:
-  using Key = std::array<Index, 11>;
+  using Key = std::array<Index, 18>;
   struct Algorithm {
     Key key;
     bool found;
@@ -74,11 +91,20 @@ class Blas {
             "cublasLtMatmulDescSetAttribute");
   }
 
+  /// Whether the columns are what lies densely.
   template <class T>
-  static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, Index rows, Index cols, Index stride) {
+  static bool lies_turned(const View<const T, 2>& x) {
+    return x.stride(1) != 1 && x.extent(1) > 1;
+  }
+
+  /// The matrix as it lies, its dense rows (or columns) as columns.
+  template <class T>
+  static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, const View<const T, 2>& view) {
+    const View<const T, 2> x = lies_turned(view) ? turned(view) : view;
     const cudaDataType type = std::same_as<T, float> ? CUDA_R_32F : std::same_as<T, half> ? CUDA_R_16F : CUDA_R_16BF;
-    require(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols),
-                                     stride),
+    const Index apart = x.extent(0) > 1 ? x.stride(0) : x.extent(1);  // of one row it may be anything
+    require(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(x.extent(1)),
+                                     static_cast<std::uint64_t>(x.extent(0)), apart),
             "cublasLtMatrixLayoutInit");
   }
 
@@ -91,7 +117,8 @@ class Blas {
   }
 
   const Algorithm& algorithm(const Key& key, cublasLtMatmulDescOpaque_t& product, cublasLtMatrixLayoutOpaque_t& weight,
-                             cublasLtMatrixLayoutOpaque_t& x, cublasLtMatrixLayoutOpaque_t& y) {
+                             cublasLtMatrixLayoutOpaque_t& x, cublasLtMatrixLayoutOpaque_t& from,
+                             cublasLtMatrixLayoutOpaque_t& y) {
     for (const Algorithm& known : algorithms_) {
       if (known.key == key) return known;
     }
@@ -102,16 +129,16 @@ class Blas {
               "cublasLtMatmulPreferenceSetAttribute");
     };
     const auto bytes = [&](std::size_t i) { return static_cast<std::uint32_t>(key[i]); };
-    const std::uint32_t of_x = bytes(8), of_y = bytes(9);
+    const std::uint32_t of_x = bytes(14), of_y = bytes(15), of_weight = bytes(16), of_added = bytes(17);
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(workspace_.size()));
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, bytes(10));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, of_weight);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, of_x);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, of_y);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, of_added);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, of_y);
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle_, &product, &weight, &x, &y, &y, &preference, 1, &best, &found);
+        cublasLtMatmulAlgoGetHeuristic(handle_, &product, &weight, &x, &from, &y, &preference, 1, &best, &found);
     if (status != CUBLAS_STATUS_NOT_SUPPORTED) require(status, "cublasLtMatmulAlgoGetHeuristic");
     algorithms_.push_back({key, status == CUBLAS_STATUS_SUCCESS && found > 0, best.algo});
     return algorithms_.back();
@@ -133,8 +160,8 @@ struct Queue {
               const typename Kernel::Parameters& parameters) const {
     stream.launch<Kernel>(name, grid, shared_bytes, parameters);
   }
-  template <class T>
-  void product(const Product<T>& p) const {
+  template <class T, class Out>
+  void product(const Product<T, Out>& p) const {
     blas ? blas->product(stream, p) : plain_product(stream, p);
   }
 };

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lion/nn/cuda/rows.hpp"
+#include "lion/nn/cuda/column_sums.hpp"
+#include "lion/nn/cuda/decay_slopes.hpp"
+#include "lion/nn/cuda/trained_weights.hpp"
 #include "lion/nn/cuda/weights.hpp"
 #include "lion/nn/decays.hpp"
 
@@ -66,22 +68,19 @@ struct DecaysKernel {
   }
 
  private:
-  template <class Dev>
-  LION_DEVICE static A magnitude(A x) {
-    return x < A(0) ? -x : x;
-  }
-
   /// min(0, log(σ(-x) + floor)), as nn/decays.hpp has it, without overflow or cancellation.
   template <class Dev>
   LION_DEVICE static A log_decay(const Parameters& p, A x) {
-    A value = (Dev::min)(-x, A(0)) - Dev::log1p(Dev::exp(-magnitude<Dev>(x)));
+    A value = log_sigmoid<Dev>(-x);
     if (p.floor <= A(0)) return value;
-    value = (Dev::max)(value, p.log_floor) + Dev::log1p(Dev::exp(-magnitude<Dev>(value - p.log_floor)));
+    value = (Dev::max)(value, p.log_floor) + Dev::log1p(Dev::exp(-detail::magnitude(value - p.log_floor)));
     return (Dev::min)(value, A(0));
   }
 };
 
-/// As nn::Decays<S, M>: log λ [orders · size(tokens)] from z, and the mask's parameters from it.
+/// As nn::Decays<S, M>: log λ [orders · size(tokens)] from z, the mask's parameters from it, and its gradients' places.
+/// `backward` adds to dz and to the weights' gradients and overwrites dlog_lambda; `sums` is scratch of
+/// backward_scratch(N, C) elements.
 template <class T, class M>
 class Decays;
 
@@ -91,38 +90,68 @@ class Decays<T, mask::Linear> {
   using A = accumulator_t<T>;
 
   Decays() = default;
-  Decays(WeightImage<T>&, const nn::DecayOptions&, Index) {}
+  template <class Image>
+  Decays(Image&, const nn::DecayOptions&, Index) {}
   Index orders() const { return 1; }
   Index size(Index) const { return 0; }
   template <class Queue>
   void forward(const Queue&, const View<const T, 2>&, Index, A*) const {}
   MaskParameters<mask::Linear, T> parameters(Index, Index, Index, const A*) const { return {}; }
+  MaskGradients<mask::Linear, T> gradients(Index, Index, Index, A*) const { return {}; }
+  template <class Queue>
+  void backward(const Queue&, const TrainedWeights<T>&, const View<const T, 2>&, const A*, A*, const View<T, 2>&,
+                A*) const {}
+  Index backward_scratch(Index, Index) const { return 0; }
 };
 
-/// LION-D: log σ(a) is a constant, computed when the weights are loaded.
+/// LION-D: log σ(a) is a constant of inference, computed when the weights are loaded.
 template <class T>
 class Decays<T, mask::Decay> {
  public:
   using A = accumulator_t<T>;
 
   Decays() = default;
-  Decays(WeightImage<T>& image, const nn::DecayOptions& options, Index heads)
+  template <class Image>
+  Decays(Image& image, const nn::DecayOptions& options, Index heads)
       : heads_(heads), orders_(static_cast<Index>(options.names.size())) {
-    log_lambda_ = image.take_wide(options.names, [](float a) {
-      return static_cast<A>((std::min)(a, 0.0f) - std::log1p(std::exp(-std::abs(a))));
-    });
+    if constexpr (Image::trains) {
+      a_ = image.take_wide(options.names);
+    } else {
+      log_lambda_ = image.take_wide(options.names, [](float a) {
+        return static_cast<A>((std::min)(a, 0.0f) - std::log1p(std::exp(-std::abs(a))));
+      });
+    }
   }
   Index orders() const { return orders_; }
-  Index size(Index) const { return 0; }
+  Index size(Index) const { return a_ ? heads_ : 0; }
+
   template <class Queue>
-  void forward(const Queue&, const View<const T, 2>&, Index, A*) const {}
-  MaskParameters<mask::Decay, T> parameters(Index, Index, Index r, const A*) const {
-    return {View<const A, 1>(log_lambda_ + r * heads_, {heads_})};
+  void forward(const Queue& queue, const View<const T, 2>&, Index, A* log_lambda) const {
+    if (a_) launch(queue, "decays", {a_, log_lambda, nullptr, orders_ * heads_});
   }
+  MaskParameters<mask::Decay, T> parameters(Index, Index, Index r, const A* log_lambda) const {
+    return {View<const A, 1>((a_ ? log_lambda : log_lambda_) + r * heads_, {heads_})};
+  }
+  MaskGradients<mask::Decay, T> gradients(Index, Index, Index r, A* dlog_lambda) const {
+    return {View<A, 1>(dlog_lambda + r * heads_, {heads_})};
+  }
+  template <class Queue>
+  void backward(const Queue& queue, const TrainedWeights<T>& weights, const View<const T, 2>&, const A*, A* dlog_lambda,
+                const View<T, 2>&, A*) const {
+    launch(queue, "decays_gradient", {a_, dlog_lambda, weights.gradient(a_), orders_ * heads_});
+  }
+  Index backward_scratch(Index, Index) const { return 0; }
 
  private:
+  template <class Queue>
+  static void launch(const Queue& queue, const char* name, const typename HeadDecaysKernel<A>::Parameters& parameters) {
+    using Kernel = HeadDecaysKernel<A>;
+    queue.template launch<Kernel>(name, {blocks_of(parameters.count, Kernel::kThreads), 1, 1}, 0, parameters);
+  }
+
   Index heads_ = 0, orders_ = 0;
-  const A* log_lambda_ = nullptr;  // [R,H]
+  const A* log_lambda_ = nullptr;  // [R,H], of inference
+  const A* a_ = nullptr;           // [R,H], of training
 };
 
 template <class T>
@@ -131,7 +160,8 @@ class Decays<T, mask::Selective> {
   using A = accumulator_t<T>;
 
   Decays() = default;
-  Decays(WeightImage<T>& image, const nn::DecayOptions& options, Index heads)
+  template <class Image>
+  Decays(Image& image, const nn::DecayOptions& options, Index heads)
       : heads_(heads),
         orders_(static_cast<Index>(options.names.size())),
         prefix_(options.prefix),
@@ -159,6 +189,34 @@ class Decays<T, mask::Selective> {
   MaskParameters<mask::Selective, T> parameters(Index batch, Index length, Index r, const A* log_lambda) const {
     return {
         View<const A, 3>(log_lambda + r * size(batch * length), {batch, heads_, length}, {length * heads_, 1, heads_})};
+  }
+  MaskGradients<mask::Selective, T> gradients(Index batch, Index length, Index r, A* dlog_lambda) const {
+    return {View<A, 3>(dlog_lambda + r * size(batch * length), {batch, heads_, length}, {length * heads_, 1, heads_})};
+  }
+
+  template <class Queue>
+  void backward(const Queue& queue, const TrainedWeights<T>& weights, const View<const T, 2>& z, const A* log_lambda,
+                A* dlog_lambda, const View<T, 2>& dz, A* sums) const {
+    const Index tokens = z.extent(0), width = z.extent(1), outputs = orders_ * heads_;
+    using Slopes = DecaySlopesKernel<A>;
+    queue.template launch<Slopes>("decay_slopes", {blocks_of(tokens * outputs, Slopes::kThreads), 1, 1}, 0,
+                                  {log_lambda, dlog_lambda, tokens * outputs, floor_});
+    const A* slopes = dlog_lambda;
+    add_column_sums(queue, DecayColumns<T>{z, slopes, heads_, outputs}, tokens, width, {weights.gradient(weight_)},
+                    sums, blocks_of(outputs, DecayColumns<T>::kSums), outputs * width);
+    for (Index r = 0; r < orders_; ++r) {
+      add_column_sums(queue, ColumnsOf<A>{{slopes + r * tokens * heads_, {tokens, heads_}}}, tokens, heads_,
+                      {weights.gradient(bias_) + r * heads_}, sums);
+    }
+    with_pack<T>(whole_packs(dz), [&](auto n) {
+      using Kernel = DecayInputGradientKernel<T, n>;
+      queue.template launch<Kernel>("decay_input_gradient", {blocks_of(dz.size() / n, Kernel::kThreads), 1, 1}, 0,
+                                    {dz, slopes, weight_, heads_, orders_});
+    });
+  }
+  Index backward_scratch(Index tokens, Index width) const {
+    constexpr Index kSums = DecayColumns<T>::kSums;
+    return column_sums_scratch(tokens, blocks_of(orders_ * heads_, kSums) * kSums * width);
   }
 
  private:

@@ -1,7 +1,8 @@
 #pragma once
 /// Images to tokens on the GPU: the patches unfolded for a product, and prefix tokens and positions put to its result.
 
-#include "lion/nn/cuda/rows.hpp"
+#include "lion/nn/cuda/column_sums.hpp"
+#include "lion/nn/cuda/trained_weights.hpp"
 
 namespace lion::cuda {
 
@@ -87,5 +88,22 @@ void place(const Queue& queue, const View<T, 2>& x, const accumulator_t<T>* toke
                                   {x, tokens, positions, length, prefix});
   });
 }
+
+/// Adds to the gradients of tokens and positions what dx [N,C], dense, has of them, and clears its rows of prefix
+/// tokens, of which the patches made nothing. `sums` is scratch of place_scratch(samples, L·C) elements.
+template <class T, class Queue>
+void place_backward(const Queue& queue, const TrainedWeights<T>& weights, const View<T, 2>& dx,
+                    const accumulator_t<T>* tokens, const accumulator_t<T>* positions, Index length, Index prefix,
+                    accumulator_t<T>* sums) {
+  const Index samples = dx.extent(0) / length, row = length * dx.extent(1), special = prefix * dx.extent(1);
+  if (positions) {
+    add_column_sums(queue, ColumnsOf<T>{{dx.data(), {samples, row}}}, samples, row, {weights.gradient(positions)},
+                    sums);
+  }
+  const View<T, 2> of_tokens(dx.data(), {samples, special}, {row, 1});
+  add_column_sums(queue, ColumnsOf<T>{of_tokens}, samples, special, {weights.gradient(tokens)}, sums);
+  clear(queue, of_tokens);
+}
+constexpr Index place_scratch(Index samples, Index row) { return column_sums_scratch(samples, row); }
 
 }  // namespace lion::cuda

@@ -40,6 +40,41 @@ void mean(const Queue& queue, const View<const T, 2>& x, const View<T, 2>& y) {
                                        MeanKernel<T>::kSharedBytes, {x, y});
 }
 
+/// The gradient of the mean, to every token of its sample: a thread for n neighbours.
+template <class T, int n>
+struct MeanGradientKernel {
+  using A = accumulator_t<T>;
+  static constexpr int kThreads = 256;
+
+  struct Parameters {
+    View<const T, 2> dy;  // [B,C]
+    View<T, 2> dx;        // [B·L,C]
+    Index length;
+  };
+
+  template <class Dev>
+  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
+    const Index packs = p.dx.extent(1) / n, at = dev.block(0) * kThreads + dev.thread();
+    const Index t = at / packs, column = at % packs * n;
+    if (t >= p.dx.extent(0)) return;
+    A values[n];
+    load_pack<Dev>(p.dy.at(t / p.length, column), values);
+    LION_UNROLL
+    for (A& value : values) value /= static_cast<A>(p.length);
+    store_pack<Dev>(p.dx.at(t, column), values);
+  }
+};
+
+/// dx [B·L,C] from dy [B,C].
+template <class T, class Queue>
+void mean_backward(const Queue& queue, const View<const T, 2>& dy, const View<T, 2>& dx) {
+  with_pack<T>(whole_packs(dy) && whole_packs(dx), [&](auto n) {
+    using Kernel = MeanGradientKernel<T, n>;
+    queue.template launch<Kernel>("mean_gradient", {blocks_of(dx.size() / n, Kernel::kThreads), 1, 1}, 0,
+                                  {dy, dx, dx.extent(0) / dy.extent(0)});
+  });
+}
+
 /// out[r] = x[rows[r]]: a thread for n neighbours.
 template <class T, int n>
 struct GatherRowsKernel {

@@ -4,7 +4,9 @@
 
 #include <type_traits>
 
+#include "lion/core/workspace.hpp"
 #include "lion/cuda/tile.hpp"
+#include "lion/nn/token_batch.hpp"
 
 namespace lion::cuda {
 
@@ -15,6 +17,12 @@ inline constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 /// Threads of a block that has a warp for each row.
 inline constexpr int kRowThreads = 256;
 inline constexpr Index kRowsOfBlock = kRowThreads / 32;
+
+/// A dense matrix of a row for each token.
+template <class T>
+View<T, 2> take_rows(Arena& arena, const nn::TokenBatch& batch, Index width) {
+  return View<T, 2>(arena.take<T>(batch.tokens() * width), {batch.tokens(), width});
+}
 
 constexpr Index blocks_of(Index count, Index each) { return (count + each - 1) / each; }
 
@@ -49,6 +57,27 @@ LION_DEVICE void store_pack(T* to, const accumulator_t<T> (&from)[n]) {
   LION_UNROLL
   for (int i = 0; i < n; ++i) pack.values[i] = Dev::template narrow<T>(from[i]);
   *reinterpret_cast<Neighbours<T, n>*>(to) = pack;
+}
+
+/// x [N,C] = 0: a thread for each entry.
+template <class T>
+struct ClearKernel {
+  static constexpr int kThreads = 256;
+
+  struct Parameters {
+    View<T, 2> x;
+  };
+
+  template <class Dev>
+  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
+    const Index at = dev.block(0) * kThreads + dev.thread();
+    if (at < p.x.size()) p.x(at / p.x.extent(1), at % p.x.extent(1)) = Dev::template narrow<T>(0);
+  }
+};
+
+template <class T, class Queue>
+void clear(const Queue& queue, const View<T, 2>& x) {
+  queue.template launch<ClearKernel<T>>("clear", {blocks_of(x.size(), ClearKernel<T>::kThreads), 1, 1}, 0, {x});
 }
 
 /// Of the warp: the sum over its lanes, in every lane.

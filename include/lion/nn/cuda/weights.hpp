@@ -12,18 +12,39 @@
 
 namespace lion::cuda {
 
+/// A model's parameters by name.
+class NamedParameters {
+ public:
+  using Parameters = std::vector<const nn::Parameter<float>*>;
+
+  explicit NamedParameters(const Parameters& parameters) {
+    for (const nn::Parameter<float>* p : parameters) by_name_.emplace(p->name, p);
+  }
+
+  /// Throws Error if the model has no parameter of this name, ArgumentError if it is packed for the CPU.
+  const nn::Parameter<float>& at(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    if (found == by_name_.end()) throw Error("cuda: the model has no parameter " + name);
+    if (!found->second->packed.empty()) {
+      throw ArgumentError("cuda: " + name + " is packed, expected it as it was read or drawn");
+    }
+    return *found->second;
+  }
+
+ private:
+  std::map<std::string, const nn::Parameter<float>*> by_name_;
+};
+
 /// Hands out device addresses for a model's parameters, by name, and writes what shall lie there, rounded to T, to an
 /// image of that memory on the host. Without memory it only counts.
 template <class T>
-class WeightImage {
+class WeightImage : public NamedParameters {
  public:
   using A = accumulator_t<T>;
-  using Parameters = std::vector<const nn::Parameter<float>*>;
+  static constexpr bool trains = false;  ///< weights are for inference, and may lie as something made of them
 
   explicit WeightImage(const Parameters& parameters, std::byte* host = nullptr, std::byte* device = nullptr)
-      : host_(host), device_(device) {
-    for (const nn::Parameter<float>* p : parameters) by_name_.emplace(p->name, p);
-  }
+      : NamedParameters(parameters), host_(host), device_(device) {}
 
   std::size_t size() const { return host_.used(); }
 
@@ -43,16 +64,6 @@ class WeightImage {
   }
   const A* take_wide(const std::string& name) { return take_wide(std::vector<std::string>{name}); }
 
-  /// Throws Error if the model has no parameter of this name, ArgumentError if it is packed for the CPU.
-  const nn::Parameter<float>& at(const std::string& name) const {
-    const auto found = by_name_.find(name);
-    if (found == by_name_.end()) throw Error("cuda: the model has no parameter " + name);
-    if (!found->second->packed.empty()) {
-      throw ArgumentError("cuda: " + name + " is packed, expected it as it was read or drawn");
-    }
-    return *found->second;
-  }
-
  private:
   template <class X, class F>
   const X* written(const std::vector<std::string>& names, F&& f) {
@@ -68,7 +79,6 @@ class WeightImage {
     return there;
   }
 
-  std::map<std::string, const nn::Parameter<float>*> by_name_;
   Arena host_, device_;
 };
 
