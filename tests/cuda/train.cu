@@ -1,0 +1,43 @@
+// The kernels of training.
+#include "cuda/kernel.hpp"
+#include "lion/feature/feature.hpp"
+#include "lion/nn/cuda/activation.hpp"
+#include "lion/nn/cuda/blas.hpp"
+#include "lion/nn/cuda/decays.hpp"
+#include "lion/nn/cuda/features.hpp"
+#include "lion/nn/cuda/layer_norm.hpp"
+#include "lion/nn/cuda/pool.hpp"
+#include "lion/train/cuda/adamw.hpp"
+#include "lion/train/cuda/cross_entropy.hpp"
+
+using namespace lion;
+
+#define LION_ROW_KERNELS(T, n)                                  \
+  LION_INSTANTIATE_KERNEL(cuda::LayerNormGradientKernel<T, n>)  \
+  LION_INSTANTIATE_KERNEL(cuda::DecayInputGradientKernel<T, n>) \
+  LION_INSTANTIATE_KERNEL(cuda::MeanGradientKernel<T, n>)
+
+#define LION_TRAINING_KERNELS(T)                                                             \
+  LION_ROW_KERNELS(T, cuda::kPack<T>)                                                        \
+  LION_ROW_KERNELS(T, 1)                                                                     \
+  LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::ShiftedElu, 2>)            \
+  LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::NormalisedShiftedSilu, 2>) \
+  LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::NormalisedShiftedSilu, 1>) \
+  LION_INSTANTIATE_KERNEL(cuda::ActivationKernel<T, cuda::Gelu, true>)                       \
+  LION_INSTANTIATE_KERNEL(cuda::ColumnSumsKernel<float, cuda::ColumnsOf<T>>)                 \
+  LION_INSTANTIATE_KERNEL(cuda::ColumnSumsKernel<float, cuda::NormColumns<T>>)               \
+  LION_INSTANTIATE_KERNEL(cuda::ColumnSumsKernel<float, cuda::DecayColumns<T>>)              \
+  LION_INSTANTIATE_KERNEL(cuda::ClearKernel<T>)                                              \
+  LION_INSTANTIATE_KERNEL(cuda::CrossEntropyKernel<T, train::detail::SmoothedLabels>)        \
+  LION_INSTANTIATE_KERNEL(cuda::CrossEntropyKernel<T, train::detail::SoftTargets<float>>)    \
+  LION_INSTANTIATE_KERNEL(cuda::AdamWKernel<T>)
+
+LION_TRAINING_KERNELS(float)
+LION_TRAINING_KERNELS(bfloat16)
+LION_INSTANTIATE_KERNEL(cuda::AddSumsKernel<float>)
+LION_INSTANTIATE_KERNEL(cuda::HeadDecaysKernel<float>)
+LION_INSTANTIATE_KERNEL(cuda::DecaySlopesKernel<float>)
+LION_INSTANTIATE_KERNEL(cuda::LossKernel<float>)
+LION_INSTANTIATE_KERNEL(cuda::SquaresKernel)
+LION_INSTANTIATE_KERNEL(cuda::BeginStepKernel)
+template void cuda::Queue::product(const cuda::Product<bfloat16, float>&) const;
