@@ -156,7 +156,12 @@ Index add_copied_strips(Matrix<A>& y, LinearRows<turned, A> x, const ConstMatrix
   const Index whole = y.cols() / width * width;
   Matrix<A> strips = matrix(y.data(), y.rows(), whole, y.outerStride());
   add_strip_product(strips, x, b.rows(), [&](Index j, Index p, Index depth, A* memory) {
-    for (Index i = 0; i < depth; ++i) std::copy_n(b.data() + (p + i) * b.outerStride() + j, width, memory + i * width);
+    for (Index i = 0; i < depth; ++i) {  // by vectors: a call of memmove for so little takes a twentieth of the time
+      const A* const from = b.data() + (p + i) * b.outerStride() + j;
+      const Packed<A> left = load(from), right = load(from + kWidth<A>);
+      store(memory + i * width, left);
+      store(memory + i * width + kWidth<A>, right);
+    }
     return memory;
   });
   return whole;
