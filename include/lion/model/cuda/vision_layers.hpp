@@ -16,9 +16,9 @@ template <class T>
 struct VisionBlockTape {
   using A = accumulator_t<T>;
 
-  View<T, 2> x;            ///< [N,C] the block's input
-  A* statistics1;          ///< [N,2] of norm1
-  AttentionTape<T> attn;   ///
+  View<T, 2> x;    ///< [N,C] the block's input
+  A* statistics1;  ///< [N,2] of norm1
+  AttentionTape<T> attn;
   View<T, 2> between;      ///< [N,C] after attention
   A* statistics2;          ///< [N,2] of norm2
   View<T, 2> activations;  ///< [N,M] before the activation
