@@ -143,8 +143,12 @@ class Bench:
         print(f'{study} {name}', file=sys.stderr, flush=True)
         result = dict(about, entries={}, left_out={})
         entries = []
+        earlier = {}
         if self.options.entries:
             makers = [maker for maker in makers if maker[0] in self.options.entries]
+            if not makers:
+                return
+            earlier = self.report['studies'].get(study, {}).get('points', {}).get(name, {})
         for entry_name, make, work in makers:
             expected = self.rates.get((study, entry_name), 0) * work
             try:
@@ -162,9 +166,15 @@ class Bench:
             os.remove(self.path(file))
         place = self.report['studies'].setdefault(study, {})
         place['machine'] = machine()
+        own = set(result['entries']) | set(result['left_out'])
+        for kind in ('entries', 'left_out'):  # those that were not asked for stay
+            kept = {key: value for key, value in earlier.get(kind, {}).items() if key not in own}
+            result[kind] = {**kept, **result[kind]}
         place.setdefault('points', {})[name] = result
         work = {entry_name: work for entry_name, _, work in makers}
         for entry_name, values in result['entries'].items():
+            if entry_name not in work:
+                continue
             self.rates[study, entry_name] = values['seconds']['median'] / work[entry_name]
             error = f"  error {values['error']:.1e}" if 'error' in values else ''
             print(f"  {entry_name:32} {1e3 * values['seconds']['median']:12.3f} ms{error}", file=sys.stderr, flush=True)

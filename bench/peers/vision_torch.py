@@ -76,7 +76,7 @@ def make_training(inputs, threads, dtype='float32', compiled=False, form='full',
     model, images = load(inputs, form, chunk)
     model.train()
     labels = torch.arange(images.shape[0])
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     function = torch.compile(model) if compiled else model
 
     def run():

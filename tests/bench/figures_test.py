@@ -77,6 +77,17 @@ class Figures(unittest.TestCase):
         self.assertIn('lion softmax', points['64/1']['entries'])
         self.assertIn('a pass would take about', points['128/1']['left_out']['lion softmax'])
 
+    def test_measures_some_entries_and_keeps_the_others(self):
+        self.run_figures('--only', 'chunk')
+        before = self.studies()['chunk']['points']
+        self.run_figures('--only', 'chunk', '--entries', 'lion decay chunk', '--points', '128/16')
+        after = self.studies()['chunk']['points']
+        self.assertEqual(set(after), set(before))
+        self.assertEqual(set(after['128/16']['entries']), set(before['128/16']['entries']))
+        self.assertEqual(after['128/16']['entries']['lion linear chunk'], before['128/16']['entries']['lion linear chunk'])
+        self.run_figures('--only', 'chunk', '--entries', 'no such entry')
+        self.assertEqual(self.studies()['chunk']['points'], after)
+
 
 if __name__ == '__main__':
     unittest.main()

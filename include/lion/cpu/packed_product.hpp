@@ -10,7 +10,6 @@ namespace lion::cpu {
 
 /// The most rows and outputs that one task takes. The strips of weights come from memory, or the third cache, once for
 /// all rows of a task, which stay in the second cache meanwhile: with half as many rows bfloat16 is a tenth slower.
-/// Where rows are converted every task does that anew, so that it takes more outputs.
 inline constexpr Index kPackedRows = 208;
 constexpr Index packed_columns(WeightType type) { return converts_rows(type) ? 768 : 256; }
 

@@ -2,6 +2,7 @@
 /// The products of a linear layer, split over an executor by shape alone: the same bits for any number of threads.
 
 #include <algorithm>
+#include <limits>
 #include <span>
 
 #include "lion/core/executor.hpp"
@@ -12,9 +13,8 @@ namespace lion::nn {
 
 /// Rows of a token matrix that one task takes.
 inline constexpr Index kRowBlock = 128;
-/// Of a linear layer: rows for which weights are turned once, and columns, few so that there are tasks for many
-/// threads.
-inline constexpr Index kLinearRows = 512, kLinearColumns = 128;
+/// Rows of a linear layer for which weights are turned once.
+inline constexpr Index kLinearRows = 512;
 
 namespace detail {
 
@@ -23,6 +23,20 @@ constexpr Index blocks(Index n, Index size) { return (n + size - 1) / size; }
 template <class T>
 auto map(const View<T, 2>& x, Index row, Index rows, Index col, Index cols) {
   return cpu::matrix(x.at(row, col), rows, cols, x.stride(0));
+}
+
+/// How many of `all` columns a task takes, a multiple of 64 and at most `most`, where tasks are so many times `others`:
+/// what gives the busiest thread least to do, if a task costs as much as its columns and `extra` more. Every entry is
+/// the same sum whatever this is.
+inline Index task_columns(Index all, Index most, Index others, Index extra, const Executor& executor) {
+  constexpr Index unit = 64;
+  Index best = most, least = (std::numeric_limits<Index>::max)();
+  for (Index columns = most; columns > 0; columns -= unit) {
+    const Index turns = blocks(others * blocks(all, columns), executor.concurrency());
+    const Index work = turns * ((std::min)(columns, all) + extra);
+    if (work < least) best = columns, least = work;
+  }
+  return best;
 }
 
 /// body(row, rows, col, cols) for each tile of a rows × cols matrix.
@@ -98,7 +112,9 @@ template <Real S>
 void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S> bias,
                     const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor) {
   const Index in = x.extent(1), out = y.extent(1) / static_cast<Index>(w.size());
-  detail::for_each_layer_tile(y.extent(0), w.size(), out, kLinearRows, kLinearColumns, executor,
+  const Index others = static_cast<Index>(w.size()) * detail::blocks(y.extent(0), kLinearRows);
+  const Index columns = detail::task_columns(out, 256, others, 16, executor);
+  detail::for_each_layer_tile(y.extent(0), w.size(), out, kLinearRows, columns, executor,
                               [&](std::size_t p, Index i, Index n, Index j, Index m) {
                                 const Index column = static_cast<Index>(p) * out + j;
                                 auto tile = detail::map(y, i, n, column, m);
@@ -108,20 +124,6 @@ void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S
                                 detail::finish_rows(then, tile);
                               });
 }
-
-namespace detail {
-
-/// Of a packed product whose tasks are `others` times the parts of its outputs: how many columns a part has, a multiple
-/// of a strip. As few parts as keep all threads busy alike, since each converts its rows anew; what is computed does
-/// not depend on it.
-inline Index part_columns(Index out, Index most, Index others, Index threads) {
-  constexpr Index unit = 64;
-  Index parts = blocks(out, most);
-  while (others * parts % threads != 0 && others * parts < 4 * threads && parts * unit < out) ++parts;
-  return blocks(blocks(out, parts), unit) * unit;
-}
-
-}  // namespace detail
 
 /// The same with packed weights, P of [O,I]. Outputs come first, so that one task after another reads the same weights.
 template <Real S>
@@ -134,8 +136,9 @@ void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w
   // Rows in parts of one size, so that none is a short one, and of whole tiles.
   const Index row_parts = detail::blocks(tokens, cpu::kPackedRows);
   const Index rows = detail::blocks(detail::blocks(tokens, row_parts), 16) * 16;
-  const Index columns = detail::part_columns(out, cpu::packed_columns(type), row_parts * static_cast<Index>(w.size()),
-                                             executor.concurrency());
+  // Where rows are converted, every task does that anew.
+  const Index columns = detail::task_columns(out, cpu::packed_columns(type), row_parts * static_cast<Index>(w.size()),
+                                             cpu::converts_rows(type) ? 64 : 16, executor);
   detail::for_each_layer_tile(out, w.size(), tokens, columns, rows, executor,
                               [&](std::size_t p, Index j, Index m, Index i, Index n) {
                                 const Index column = static_cast<Index>(p) * out + j;
@@ -151,15 +154,15 @@ template <Real S>
 void linear_product_input_gradient(const View<const S, 2>& dy, Layers<const S> w, const View<S, 2>& dx, bool add,
                                    const Executor& executor) {
   const Index out = dy.extent(1) / static_cast<Index>(w.size()), in = dx.extent(1);
-  detail::for_each_tile(
-      dx.extent(0), in, kLinearRows, kLinearColumns, executor, [&](Index i, Index n, Index j, Index m) {
-        auto tile = detail::map(dx, i, n, j, m);
-        if (!add) tile.setZero();
-        for (std::size_t p = 0; p < w.size(); ++p) {
-          cpu::add_linear_input_product<S>(tile, detail::map(dy, i, n, static_cast<Index>(p) * out, out),
-                                           cpu::matrix(w[p] + j, out, m, in));
-        }
-      });
+  const Index columns = detail::task_columns(in, 256, detail::blocks(dx.extent(0), kLinearRows), 16, executor);
+  detail::for_each_tile(dx.extent(0), in, kLinearRows, columns, executor, [&](Index i, Index n, Index j, Index m) {
+    auto tile = detail::map(dx, i, n, j, m);
+    if (!add) tile.setZero();
+    for (std::size_t p = 0; p < w.size(); ++p) {
+      cpu::add_linear_input_product<S>(tile, detail::map(dy, i, n, static_cast<Index>(p) * out, out),
+                                       cpu::matrix(w[p] + j, out, m, in));
+    }
+  });
 }
 template <Real S>
 void linear_product_input_gradient(const View<const S, 2>& dy, const S* w, const View<S, 2>& dx, bool add,
@@ -175,7 +178,8 @@ void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const
   const Index tokens = dy.extent(0), out = dy.extent(1) / static_cast<Index>(dw.size()), in = x.extent(1);
   // Small weights are cut finer, or there would be fewer tiles than threads.
   const Index tile = dy.extent(1) * in >= 16 * kRowBlock * kRowBlock ? kRowBlock : kRowBlock / 2;
-  constexpr Index columns = 4 * kLinearColumns;
+  const Index others = static_cast<Index>(dw.size()) * detail::blocks(out, tile);
+  const Index columns = detail::task_columns(in, 512, others, 16, executor);
   const Index across = detail::blocks(in, columns);
   detail::for_each_layer_tile(
       across, dw.size(), out, 1, tile, executor, [&](std::size_t p, Index block, Index, Index i, Index n) {
