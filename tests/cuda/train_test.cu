@@ -8,7 +8,8 @@ TEST_CASE("a step captured in a graph goes on as steps do that are started one b
   const model::Vision<float> host = disturbed(small_model("selective"), random);
   model::Vision<float> by_graph = disturbed(host.config(), random), one_by_one = disturbed(host.config(), random);
   const Examples examples(random, host.config(), 3);
-  double rate = 1e-3, loss = 0;
+  Tensor<double, 1> rate({1}), loss({1});  // of the heap, which the GPU sees
+  rate(0) = 1e-3;
   const auto train = [&](model::Vision<float>& to, bool captured) {
     cuda::VisionTraining<float> training(host, {.max_norm = 1, .label_smoothing = 0.1});
     cuda::Blas blas;
@@ -19,7 +20,8 @@ TEST_CASE("a step captured in a graph goes on as steps do that are started one b
     cudaGraphExec_t launch = nullptr;
     REQUIRE(cudaStreamCreate(&stream) == cudaSuccess);
     const auto step = [&] {
-      training.step({examples.images.view(), examples.labels}, &rate, &loss, workspace, cuda::Queue{{stream}, &blas});
+      training.step({examples.images.view(), examples.labels}, rate.data(), loss.data(), workspace,
+                    cuda::Queue{{stream}, &blas});
     };
     step();  // blas has seen the shapes
     if (captured) {

@@ -1,5 +1,9 @@
 // Training in kernels: the backward pass of each layer and of whole models, and steps of AdamW, against the CPU's.
 
+#include <filesystem>
+#include <functional>
+
+#include "lion/io/checkpoint.hpp"
 #include "lion/train/clip.hpp"
 #include "lion/train/cross_entropy.hpp"
 #include "lion/train/cuda/vision.hpp"
@@ -33,6 +37,7 @@ class Pair {
   }
 
   const cuda::TrainedWeights<T>& weights() const { return memory.weights(); }
+  const std::vector<nn::Parameter<float>*>& parameters() const { return all_; }
 
   /// Of the gradients that the device has added against those of the CPU.
   void check_gradients(double limit) {
@@ -118,6 +123,13 @@ void check_rows_backward(Random& random, Index tokens, Index width) {
     CHECK(dx.error(host_dx) <= 2 * layer_limit<T>());
     mlp.check_gradients(2 * layer_limit<T>() + 1e-5);
   }
+  {  // products of depth 0 are 0
+    Matrix<T> y(tokens, width), added(random, tokens, width);
+    cuda::plain_product(
+        queue, cuda::Product<T>{View<const T, 2>(nullptr, {tokens, 0}), View<const T, 2>(nullptr, {width, 0}), nullptr,
+                                y.view(), added.seen()});
+    CHECK(y.error(added.exact()) == 0);
+  }
   {
     Matrix<T> dy(random, 2, width), dx(2 * tokens, width);
     Tensor<float, 2> wanted({2 * tokens, width});
@@ -182,6 +194,52 @@ void check_layers_backward(std::uint64_t seed) {
     check_attention_backward<T, mask::Linear>(random, 2, 5, heads, head, 1);
     check_attention_backward<T, mask::Decay>(random, 1, 9, heads, head, 2);
     check_attention_backward<T, mask::Selective>(random, 2, 1 + random.below(50), heads, head, 1 + random.below(2));
+  }
+}
+
+/// Steps along random gradients of weights that decay and of others, `norm` being that of the gradients; then products
+/// read what the weights are rounded to.
+template <class T>
+void check_steps(const train::AdamWOptions& options, double max_norm, double norm) {
+  INFO("max_norm " << max_norm << ", norm " << norm << ", peak " << options.peak_learning_rate);
+  Random random(4);
+  Pair<T, nn::Linear<float>, cuda::Linear<T>> linear(
+      random, nn::Linear<float>("linear", 37, 19),
+      [](cuda::TrainedImage<T>& image) { return cuda::Linear<T>(image, "linear", 37); });
+  nn::Linear<float> downloaded("linear", 37, 19);
+  std::vector<nn::Parameter<float>*> got;
+  downloaded.for_each_parameter([&](nn::Parameter<float>& p) { got.push_back(&p); });
+  const cuda::TrainedWeights<T>& weights = linear.weights();
+  cuda::AdamWIn<T, HeapMemory> optimiser(linear.memory, options, max_norm);
+  train::AdamW<float> wanted(linear.parameters(), options);
+  Tensor<double, 1> rate({1});
+  for (int step = 1; step <= 3; ++step) {
+    for (nn::Parameter<float>* p : linear.parameters()) {
+      for (Index i = 0; i < p->size(); ++i) p->grad(i) = static_cast<float>(random.uniform(-1, 1));
+    }
+    const double drawn = train::grad_norm<float>(linear.parameters());
+    std::fill_n(weights.gradients, weights.count, 0.0f);  // between parameters too
+    for (std::size_t i = 0; i < linear.parameters().size(); ++i) {
+      nn::Parameter<float>& p = *linear.parameters()[i];
+      for (Index j = 0; j < p.size(); ++j) p.grad(j) *= static_cast<float>(norm / drawn);
+      std::copy_n(p.grad.data(), p.size(), weights.gradients + linear.memory.places()[i].begin);
+    }
+    if (max_norm > 0) (void)train::clip_grad_norm<float>(linear.parameters(), max_norm);
+    rate(0) = 1e-2 * step;
+    wanted.step(rate(0));
+    optimiser.step(weights, rate.data(), Queue{{static_cast<unsigned>(step)}});
+    CHECK(optimiser.progress().norm == Approx(max_norm > 0 ? norm : 0).epsilon(1e-5));
+    linear.memory.download_values(got);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      INFO(got[i]->name << " after step " << step);
+      CHECK(relative_error(values_of(got[i]->value), values_of(linear.parameters()[i]->value)) <= 1e-6);
+    }
+    Index wrong = 0;
+    for (Index i = 0; i < weights.count; ++i) {
+      const T rounded = static_cast<T>(weights.values[i]);
+      wrong += !(static_cast<float>(weights.rounded[i]) == static_cast<float>(rounded) && weights.gradients[i] == 0);
+    }
+    CHECK(wrong == 0);
   }
 }
 
@@ -250,6 +308,25 @@ class Device {
 
   /// The same in kernels.
   double learn(const Examples& examples, Of of, unsigned seed = 0, Index rows = 0) {
+    return with(examples, of, [&](const auto& batch, double* loss, Workspace& workspace) {
+      training.backward(batch, loss, workspace, Queue{{seed}}, rows);
+    });
+  }
+
+  /// The loss, and a step.
+  double step(const Examples& examples, Of of, double learning_rate) {
+    Tensor<double, 1> rate({1});
+    rate(0) = learning_rate;
+    return with(examples, of, [&](const auto& batch, double* loss, Workspace& workspace) {
+      training.step(batch, rate.data(), loss, workspace, Queue{});
+    });
+  }
+
+  Training training;
+
+ private:
+  template <class F>
+  double with(const Examples& examples, Of of, F&& run) {
     Tensor<T, 4> images(examples.images.shape());
     for (Index i = 0; i < images.size(); ++i) images.data()[i] = static_cast<T>(examples.images.data()[i]);
     cuda::VisionBatch<T> batch{images.view()};
@@ -258,12 +335,11 @@ class Device {
     if (training.config().distilled) batch.teacher_labels = examples.teacher_labels;
     PoisonedScratch scratch(training.workspace_size(images.extent(0)));
     Workspace workspace = scratch.workspace();
-    double loss = std::numeric_limits<double>::quiet_NaN();
-    training.backward(batch, &loss, workspace, Queue{{seed}}, rows);
-    return loss;
+    Tensor<double, 1> loss({1});  // of the heap, which a GPU sees
+    loss(0) = std::numeric_limits<double>::quiet_NaN();
+    run(batch, loss.data(), workspace);
+    return loss(0);
   }
-
-  Training training;
 };
 
 model::Vision<float> disturbed(const model::VisionConfig& config, Random& random) {
@@ -336,6 +412,46 @@ TEST_CASE("the gradients of a vision model in kernels are the CPU's, emulated") 
   }
 }
 
+TEST_CASE("a step of AdamW in kernels is the CPU's, clipped or not, emulated") {
+  for (const double peak : {0.0, 0.05}) {
+    const train::AdamWOptions options{0.9, 0.98, 1e-6, 0.3, peak};
+    check_steps<float>(options, 0, 3);
+    check_steps<float>(options, 2, 3);
+    check_steps<float>(options, 3.5, 3);
+    check_steps<float>(options, std::numeric_limits<double>::infinity(), 3);
+    check_steps<bfloat16>(options, 2, 3);
+  }
+}
+
+TEST_CASE("a vision model trains in 16 bits, emulated") {
+  const model::VisionConfig config = small_model("decay");
+  Random random(12);
+  model::Vision<float> host = disturbed(config, random);
+  Device<bfloat16> device(host, {});
+  train::AdamW<float> optimiser(host.parameters());
+  const Examples examples(random, config, 3);
+  double last = std::numeric_limits<double>::infinity();
+  for (int step = 0; step < 3; ++step) {
+    host.zero_grad();
+    const double wanted = learn(host, examples, Of::labels, 0);
+    optimiser.step(1e-3);
+    const double loss = device.step(examples, Of::labels, 1e-3);
+    CHECK(loss == Approx(wanted).epsilon(2e-2));
+    CHECK(loss < 0.95 * last);  // products read the weights that were stepped
+    last = loss;
+  }
+  CHECK(device.training.progress().steps == 3);
+
+  (void)device.learn(examples, Of::labels);
+  const auto norm = [&] {
+    device.training.download_gradients(host);
+    return train::grad_norm<float>(host.parameters());
+  };
+  CHECK(norm() > 0);
+  device.training.zero_gradients(Queue{});
+  CHECK(norm() == 0);
+}
+
 TEST_CASE("a vision model trains in kernels as it does on the CPU, emulated") {
   model::VisionConfig config = small_model("selective");
   config.order = "s_curve";
@@ -346,26 +462,41 @@ TEST_CASE("a vision model trains in kernels as it does on the CPU, emulated") {
   Device<float> device(host, {adamw, kNorm, 0.1});
   std::optional<Device<float>> resumed;
   train::AdamW<float> optimiser(host.parameters(), adamw);
+  Tensor<double, 1> rate({1});
   for (int step = 0; step < 4; ++step) {
-    const double rate = 1e-3 * (step + 1);
+    rate(0) = 1e-3 * (step + 1);
     const Examples first(random, config, 2), second(random, config, 1);
     host.zero_grad();
     const double loss = learn(host, first, Of::labels, 0.1, 3) + learn(host, second, Of::labels, 0.1, 3);
     const double norm = train::clip_grad_norm<float>(host.parameters(), kNorm);
     REQUIRE(norm > kNorm);
-    optimiser.step(rate);
+    optimiser.step(rate(0));
     for (Device<float>* at : {&device, resumed ? &*resumed : nullptr}) {
       if (!at) continue;
       const double got = at->learn(first, Of::labels, 0, 3) + at->learn(second, Of::labels, 1, 3);
-      at->training.update(&rate, Queue{});
+      at->training.update(rate.data(), Queue{});
       CHECK(got == Approx(loss).epsilon(1e-5));
       CHECK(at->training.progress().norm == Approx(norm).epsilon(1e-5));
       at->training.download(on_device);
       check_each(host, values_of(on_device, false), values_of(host, false), 1e-5);
     }
-    if (step == 1) {  // goes on from what was downloaded
-      resumed.emplace(on_device, cuda::VisionTrainingOptions{adamw, kNorm, 0.1});
-      resumed->training.restore(device.training.state());
+    if (resumed) {  // the same bits as if it had not stopped
+      model::Vision<float> on_other(config);
+      device.training.download(on_device);
+      resumed->training.download(on_other);
+      CHECK(values_of(on_other, false) == values_of(on_device, false));
+    }
+    if (step == 1) {  // goes on from a file
+      const std::filesystem::path path = "simt_train.safetensors";
+      train::AdamW<float> stopped(on_device.parameters(), adamw);
+      stopped.restore(device.training.state());
+      io::save_checkpoint(path, on_device, stopped, {model::to_metadata(config), {}});
+      model::Vision<float> loaded(config);
+      train::AdamW<float> again(loaded.parameters(), adamw);
+      io::load_checkpoint(path, loaded, again, model::to_metadata(config));
+      resumed.emplace(loaded, cuda::VisionTrainingOptions{adamw, kNorm, 0.1});
+      resumed->training.restore(again.state());
+      std::filesystem::remove(path);
     }
   }
   const train::AdamWState<float> state = resumed->training.state();
@@ -397,10 +528,25 @@ TEST_CASE("training on the device says what it cannot take") {
                                "vision: label_smoothing is 2.000000, expected a value in [0, 1]");
   Training training(host);
   const std::vector<Index> labels(2);
-  const auto learn = [&](const Shape<4>& images, std::span<const Index> of, std::span<const Index> teacher = {}) {
+  double number = 0;
+  double* loss = &number;
+  const double* rate = &number;
+  const auto learn = [&](const Shape<4>& images, std::span<const Index> of, std::span<const Index> teacher = {},
+                         Index rows = 0) {
     Workspace workspace;
-    training.backward({View<const float, 4>(nullptr, images), of, {}, teacher}, nullptr, workspace, Queue{});
+    const cuda::VisionBatch<float> batch{View<const float, 4>(nullptr, images), of, {}, teacher};
+    rows ? training.backward(batch, loss, workspace, Queue{}, rows)
+         : training.step(batch, rate, loss, workspace, Queue{});
   };
+  for (const Index rows : {0, 4}) {
+    require_error<ArgumentError>(
+        [&] {
+          learn({0, 3, 12, 12}, {}, {}, rows);
+        },
+        "vision: images has 0 samples, expected at least 1 to train on");
+  }
+  require_error<ArgumentError>([&] { training.workspace_size(-1); },
+                               "vision: samples is -1, expected at least 1 to train on");
   require_error<ArgumentError>(
       [&] {
         learn({2, 3, 16, 12}, labels);
@@ -417,6 +563,19 @@ TEST_CASE("training on the device says what it cannot take") {
         learn({2, 3, 12, 12}, labels);
       },
       "vision: workspace has memory of its own, expected one over the device's memory");
+  loss = nullptr;
+  require_error<ArgumentError>(
+      [&] {
+        learn({2, 3, 12, 12}, labels);
+      },
+      "vision: loss is null, expected memory of the device");
+  rate = nullptr;
+  for (const auto& run : {std::function([&] {
+                            learn({2, 3, 12, 12}, labels);
+                          }),
+                          std::function([&] { training.update(nullptr, Queue{}); })}) {
+    require_error<ArgumentError>(run, "vision: learning_rate is null, expected memory of the device");
+  }
   model::Vision<float> other(small_model("linear"));
   require_error<ArgumentError>([&] { training.download(other); },
                                "cuda: parameters are of another model, expected those of the one in training");

@@ -80,7 +80,7 @@ struct SmoothedLabels {
   SmoothedLabels(std::span<const Index> labels_, double smoothing, Index classes)
       : labels(labels_), on(1 - smoothing), off(smoothing / static_cast<double>(classes)) {}
   LION_HOST_DEVICE double operator()(Index b, Index k) const {
-    return (k == labels[static_cast<std::size_t>(b)] ? on : 0) + off;
+    return (k == labels.data()[b] ? on : 0) + off;  // operator[] may check, which is the host's
   }
 };
 

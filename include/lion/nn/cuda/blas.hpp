@@ -31,6 +31,8 @@ class Blas {
   template <class T, class Out>
   void product(const Stream& stream, const Product<T, Out>& p) {
     if (p.y.size() == 0) return;
+    // cuBLASLt refuses depth 0, and would read the bias in y's type.
+    if (p.x.extent(1) == 0 || (p.bias && !std::same_as<T, Out>)) return plain_product(stream, p);
     // Rows are columns to cuBLAS: yᵀ [O,N] = W [O,I] · xᵀ [I,N], each with its rows as columns, or turned.
     const View<const Out, 2> add = p.residual ? p.residual : View<const Out, 2>(p.y);
     cublasLtMatmulDescOpaque_t product;

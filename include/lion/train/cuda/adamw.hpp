@@ -13,7 +13,7 @@ namespace lion::cuda {
 struct AdamWProgress {
   Index steps = 0;                          ///< taken so far
   double beta1_power = 1, beta2_power = 1;  ///< β^steps
-  double norm = 0;                          ///< of the last step's gradients, if they are clipped
+  double norm = 0;                          ///< of the last step's gradients, if max_norm is not 0
   float shrink = 1;                         ///< what they are clipped by
   train::AdamWStep<float> step;
 };
@@ -120,8 +120,8 @@ struct AdamWKernel {
 template <class T, class Memory>
 class AdamWIn {
  public:
-  /// Gradients are clipped to max_norm as train::clip_grad_norm clips them, unless it is 0. Throws ArgumentError that
-  /// names a wrong option.
+  /// Gradients are clipped to max_norm as train::clip_grad_norm clips them, unless it is 0; of infinity they stay as
+  /// they are, and their norm is known. Throws ArgumentError that names a wrong option.
   AdamWIn(const TrainedMemory<T, Memory>& model, const train::AdamWOptions& options, double max_norm)
       : options_((options.check(), options)), max_norm_(max_norm), count_(model.weights().count) {
     if (!(max_norm >= 0)) {

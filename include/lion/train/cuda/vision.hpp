@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 
 #include "lion/model/cuda/scratch.hpp"
 #include "lion/model/cuda/vision_grid.hpp"
@@ -16,7 +17,9 @@ namespace lion::cuda {
 
 struct VisionTrainingOptions {
   train::AdamWOptions adamw{};
-  double max_norm = 0;         ///< that gradients are clipped to (train::clip_grad_norm); 0: they are not
+  /// That gradients are clipped to (train::clip_grad_norm). 0: they are not, and their norm is not computed; of
+  /// infinity it is.
+  double max_norm = 0;
   double label_smoothing = 0;  ///< in [0, 1], of `labels`
 };
 
@@ -65,8 +68,11 @@ class VisionTrainingIn {
     for (VisionBlock<T>& block : layers_->blocks) block.attn.set_form(form);
   }
 
-  /// Bytes of workspace that a step takes for so many images.
+  /// Bytes of workspace that a step takes for so many images. Throws ArgumentError if there is none.
   std::size_t workspace_size(Index samples) const {
+    if (samples < 1) {
+      throw ArgumentError("vision: samples is " + std::to_string(samples) + ", expected at least 1 to train on");
+    }
     Arena counting;
     Tape(*this, samples, counting);
     return counting.used() + kAlignment;  // borrowed memory may begin anywhere
@@ -76,6 +82,7 @@ class VisionTrainingIn {
   template <class Queue>
   void step(const VisionBatch<T>& batch, const double* learning_rate, double* loss, Workspace& workspace,
             const Queue& queue) {
+    require_memory("learning_rate", learning_rate);
     backward(batch, loss, workspace, queue);
     update(learning_rate, queue);
   }
@@ -87,6 +94,7 @@ class VisionTrainingIn {
   template <class Queue>
   void backward(const VisionBatch<T>& batch, double* loss, Workspace& workspace, const Queue& queue, Index rows = 0) {
     const double count = check(batch, rows);
+    require_memory("loss", loss);
     const Index samples = batch.images.extent(0);
     Arena arena = device_arena("vision", workspace, workspace_size(samples));
     Tape tape(*this, samples, arena);
@@ -114,7 +122,15 @@ class VisionTrainingIn {
   /// A step of AdamW along the gradients, which are 0 afterwards. The learning rate is in memory of the device.
   template <class Queue>
   void update(const double* learning_rate, const Queue& queue) {
+    require_memory("learning_rate", learning_rate);
     optimiser_->step(memory_.weights(), learning_rate, queue);
+  }
+
+  /// The gradients are 0, without a step: what `backward` has added is forgotten.
+  template <class Queue>
+  void zero_gradients(const Queue& queue) {
+    const TrainedWeights<T>& weights = memory_.weights();
+    clear(queue, View<A, 2>(weights.gradients, {1, weights.count}));
   }
 
   // These copy from or to the device and wait for that, but not for a stream: first let what was started end.
@@ -123,18 +139,20 @@ class VisionTrainingIn {
   void download(model::Vision<float>& to) const { memory_.download_values(to.parameters()); }
   /// The gradients, likewise.
   void download_gradients(model::Vision<float>& to) const { memory_.download_gradients(to.parameters()); }
-  /// Steps so far, and the norm of the last step's gradients.
+  /// Steps so far, and the norm that the last step's gradients had, which is known if max_norm is not 0.
   AdamWProgress progress() const { return optimiser_->progress(); }
-  /// What AdamW remembers, in the order of the model's parameters: for io::save_checkpoint.
+  /// What AdamW remembers, in the order of the model's parameters: a train::AdamW of theirs restores it.
   train::AdamWState<float> state() const { return optimiser_->state(memory_); }
+  /// Goes on from such a state. Throws ArgumentError if it is of another model.
   void restore(const train::AdamWState<float>& state) { optimiser_->restore(memory_, state); }
 
  private:
   /// Memory of a step; N = B·L tokens, R heads.
   struct Tape {
     nn::TokenBatch batch;
-    View<T, 2> unfolded;  ///< [N,I·P·P]
-    std::vector<VisionBlockTape<T>> of_blocks;
+    View<T, 2> unfolded;      ///< [N,I·P·P]
+    std::size_t block_bytes;  ///< of one block's tape: all have the same
+    std::byte* of_blocks;
     VisionBlockScratch<T> blocks;
     View<T, 2> x, dx;    ///< [N,C] after the last block, and the gradient that travels back
     A* statistics;       ///< [R·N,2] of the last norm
@@ -147,7 +165,8 @@ class VisionTrainingIn {
     Tape(const VisionTrainingIn& model, Index samples, Arena& arena)
         : batch{samples, model.length(), model.grid_.orders()},
           unfolded(take_rows<T>(arena, batch, model.layers_->patch.in())),
-          of_blocks(tapes(model, batch, arena)),
+          block_bytes(bytes_of(model.layers_->blocks.front(), batch)),
+          of_blocks(arena.take<std::byte>(static_cast<Index>(block_bytes) * model.config_.depth)),
           blocks(model.layers_->blocks.front(), batch, model.sums_size(batch), arena),
           x(take_rows<T>(arena, batch, model.config_.embed_dim)),
           dx(take_rows<T>(arena, batch, model.config_.embed_dim)),
@@ -169,13 +188,18 @@ class VisionTrainingIn {
       return View<T, 2>(x_of.at(static_cast<Index>(h) * batch.samples), {batch.samples, x_of.extent(1)});
     }
 
-    static std::vector<VisionBlockTape<T>> tapes(const VisionTrainingIn& model, const nn::TokenBatch& batch,
-                                                 Arena& arena) {
-      std::vector<VisionBlockTape<T>> all;
-      for (const VisionBlock<T>& block : model.layers_->blocks) all.emplace_back(block, batch, arena);
-      return all;
+    static std::size_t bytes_of(const VisionBlock<T>& block, const nn::TokenBatch& batch) {
+      Arena counting;
+      VisionBlockTape<T>(block, batch, counting);
+      return aligned(counting.used());
     }
   };
+
+  /// Laid out anew whenever it is asked for, so that a step allocates nothing.
+  VisionBlockTape<T> block_tape(const Tape& tape, std::size_t i) const {
+    Arena arena(tape.of_blocks + i * tape.block_bytes);
+    return VisionBlockTape<T>(layers_->blocks[i], tape.batch, arena);
+  }
 
   Index side() const { return config_.image_size / config_.patch_size; }
   Index length() const { return config_.prefix() + side() * side(); }
@@ -200,10 +224,15 @@ class VisionTrainingIn {
     return config;
   }
 
+  static void require_memory(const char* name, const double* data) {
+    if (!data) throw ArgumentError(std::string("vision: ") + name + " is null, expected memory of the device");
+  }
+
   /// What the sum of the losses is divided by.
   double check(const VisionBatch<T>& batch, Index rows) const {
     const Shape<4>& shape = batch.images.shape();
     require_shape<4>("vision", "images", shape, {-1, config_.in_chans, config_.image_size, config_.image_size});
+    if (shape[0] < 1) throw ArgumentError("vision: images has 0 samples, expected at least 1 to train on");
     const Shape<2> logits{shape[0], config_.num_classes};
     const double count = train::detail::check_rows("vision", logits, rows);
     const auto require = [&](const char* name, std::span<const Index> labels, bool wanted) {
@@ -218,13 +247,13 @@ class VisionTrainingIn {
   template <class Queue>
   void forward(const View<const T, 4>& images, Tape& tape, const Queue& queue) const {
     const VisionLayers<T>& layers = *layers_;
-    const View<T, 2>& first = tape.of_blocks.front().x;
+    const View<T, 2> first = block_tape(tape, 0).x;
     unfold(queue, images, config_.patch_size, config_.prefix(), tape.unfolded);
     layers.patch.forward(queue, tape.unfolded, first);
     place(queue, first, layers.prefix, layers.positions, tape.batch.length, config_.prefix());
     for (std::size_t i = 0; i < layers.blocks.size(); ++i) {
-      const View<T, 2>& out = i + 1 < layers.blocks.size() ? tape.of_blocks[i + 1].x : tape.x;
-      layers.blocks[i].forward_train(queue, out, tape.of_blocks[i], tape.blocks, tape.batch);
+      const View<T, 2> out = i + 1 < layers.blocks.size() ? block_tape(tape, i + 1).x : tape.x;
+      layers.blocks[i].forward_train(queue, out, block_tape(tape, i), tape.blocks, tape.batch);
     }
     if (pools_mean()) {
       layers.norm.forward(queue, tape.x, tape.blocks.z, tape.statistics);
@@ -251,7 +280,7 @@ class VisionTrainingIn {
       }
     }
     for (std::size_t i = layers.blocks.size(); i-- > 0;) {
-      layers.blocks[i].backward(queue, weights, tape.dx, tape.of_blocks[i], tape.blocks, tape.batch);
+      layers.blocks[i].backward(queue, weights, tape.dx, block_tape(tape, i), tape.blocks, tape.batch);
     }
     place_backward(queue, weights, tape.dx, layers.prefix, layers.positions, tape.batch.length, config_.prefix(),
                    tape.blocks.sums);
