@@ -179,38 +179,40 @@ def models(bench):
 # ---------------------------------------------------------------- training of image models
 
 
-def training(bench):
+def training_point(bench, size, batch, threads):
     """A step of the base model (forward, loss, backward, AdamW) beside PyTorch's on the same weights and images."""
-    size, batch = (32, 2) if bench.quick else (224, 8)
     memory = 2 ** 20 if bench.quick else 3 * 2 ** 30  # of one entry: weights, gradients, moments, activations
 
-    def point(threads):
-        def own(mask, title):
-            def make():
-                require_memory(memory)
-                worker = bench.subject('training', threads, image_size=size, batch=batch, mask=mask,
-                                       size=vision_size(bench))
-                worker.ask(f"inputs {bench.path(f'training-{mask}')}")
-                return Entry(f'lion {title}', worker, writes=bench.path(f'training-{mask}-y'))
-            return f'lion {title}', make, 1
+    def own(mask, title):
+        def make():
+            require_memory(memory)
+            worker = bench.subject('training', threads, image_size=size, batch=batch, mask=mask,
+                                   size=vision_size(bench))
+            worker.ask(f"inputs {bench.path(f'training-{mask}')}")
+            return Entry(f'lion {title}', worker, writes=bench.path(f'training-{mask}-y'))
+        return f'lion {title}', make, 1
 
-        def other(name, mask, **options):
-            def make():
-                require_memory(memory)
-                return peer(bench, name, threads, dict(options, peer='torch-training',
-                                                       inputs=bench.path(f'training-{mask}')), shared=False,
-                            against=bench.path(f'training-{mask}-y'),
-                            tolerance=0.1 if options.get('dtype') == 'bfloat16' else 1e-3)
-            return name, make, 1
-        makers = [own('softmax', 'ViT'), other('torch ViT float32', 'softmax'),
-                  other('torch ViT float32 compiled', 'softmax', compiled=True)]
-        makers += [own(mask, title) for mask, title in MASKS.items()]
-        makers.append(other('torch ViT autocast bfloat16', 'softmax', dtype='bfloat16'))
-        makers += [other(f'torch {title} full', mask) for mask, title in MASKS.items()]
-        bench.point('training', f'{size}/{batch}/{threads}', {'image_size': size, 'batch': batch, 'threads': threads,
-                                                              'tokens': (size // 16) ** 2 + 1}, makers)
+    def other(name, mask, **options):
+        def make():
+            require_memory(memory)
+            return peer(bench, name, threads, dict(options, peer='torch-training',
+                                                   inputs=bench.path(f'training-{mask}')), shared=False,
+                        against=bench.path(f'training-{mask}-y'),
+                        tolerance=0.1 if options.get('dtype') == 'bfloat16' else 1e-3)
+        return name, make, 1
+    makers = [own('softmax', 'ViT'), other('torch ViT float32', 'softmax'),
+              other('torch ViT float32 compiled', 'softmax', compiled=True)]
+    makers += [own(mask, title) for mask, title in MASKS.items()]
+    makers.append(other('torch ViT autocast bfloat16', 'softmax', dtype='bfloat16'))
+    makers += [other(f'torch {title} full', mask) for mask, title in MASKS.items()]
+    bench.point('training', f'{size}/{batch}/{threads}', {'image_size': size, 'batch': batch, 'threads': threads,
+                                                          'tokens': (size // 16) ** 2 + 1}, makers)
+
+
+def training(bench):
+    size, batch = (32, 2) if bench.quick else (224, 8)
     for threads in bench.options.threads:
-        point(threads)
+        training_point(bench, size, batch, threads)
 
 
 # ---------------------------------------------------------------- inference of text models

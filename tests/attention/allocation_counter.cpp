@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 
 static std::atomic<long> count{0};
 
@@ -15,17 +16,8 @@ long lion::test::allocations() { return count; }
 
 // The sanitizers have an allocator of their own, which reports; glibc's is stepped in front of, and operator new and
 // Eigen call it.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LION_TEST_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LION_TEST_SANITIZED
-#endif
-
 extern "C" {
-#ifdef LION_TEST_SANITIZED
+#if defined(LION_TEST_ADDRESS_SANITIZER) || defined(LION_TEST_THREAD_SANITIZER)
 void __sanitizer_malloc_hook(const volatile void*, std::size_t) { ++count; }
 void __sanitizer_free_hook(const volatile void*) {}
 #else

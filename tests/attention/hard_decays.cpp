@@ -1,5 +1,6 @@
 #include "support/attention_errors.hpp"
 #include "support/attention_random.hpp"
+#include "support/sanitized.hpp"
 
 // Float32 over long sequences whose decays are the hardest there are. The truth at such a length is the chunk form in
 // double, which shares no rounding with float32; that form is held to the dense definition at short lengths, and to
@@ -9,13 +10,7 @@ namespace {
 using namespace lion;
 using namespace lion::test;
 
-// The sanitizers look for other things than rounding, and take ten times as long.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LION_TEST_SANITIZED
-#endif
-#endif
-#if defined(LION_TEST_SANITIZED) || defined(__SANITIZE_ADDRESS__)
+#ifdef LION_TEST_ADDRESS_SANITIZER
 constexpr Index kLength = 4096;
 #else
 constexpr Index kLength = 65536;

@@ -1,27 +1,12 @@
-#include <cstring>
-
 #include "attention/allocation_counter.hpp"
 #include "lion/model/vision.hpp"
 #include "lion/train/cuda/vision.hpp"
+#include "simt/heap_memory.hpp"
 #include "support/catch.hpp"
 
 using namespace lion;
 
 namespace {
-
-/// Stands for memory of a device.
-class Bytes {
- public:
-  Bytes() = default;
-  explicit Bytes(std::size_t size) : bytes_(lion::detail::aligned_bytes(size)), size_(size) {}
-  std::byte* data() const { return bytes_.get(); }
-  void upload(const void* host) { std::memcpy(data(), host, size_); }
-  void download(void* host) const { std::memcpy(host, data(), size_); }
-
- private:
-  lion::detail::AlignedBytes bytes_;
-  std::size_t size_ = 0;
-};
 
 /// Counts what it is asked to start: what the host does between kernels is left.
 struct IdleQueue {
@@ -80,7 +65,7 @@ TEST_CASE("what starts the kernels of a training step allocates nothing, in any 
     config.mask_type = mask;
     config.order = "s_curve";
     config.distilled = mask[0] == 'd';
-    cuda::VisionTrainingIn<bfloat16, Bytes> training(model::Vision<float>(config), {.max_norm = 1});
+    cuda::VisionTrainingIn<bfloat16, test::HeapMemory> training(model::Vision<float>(config), {.max_norm = 1});
     const Index samples = 3;
     const Tensor<bfloat16, 4> images({samples, 3, 32, 32});
     const std::vector<Index> labels(samples);
@@ -89,7 +74,7 @@ TEST_CASE("what starts the kernels of a training step allocates nothing, in any 
     for (const char* form : {"full", "rnn", "chunk", "auto"}) {
       INFO(mask << ", form " << form);
       training.set_form(parse_form(form));
-      const Bytes memory(training.workspace_size(samples));
+      const test::HeapMemory memory(training.workspace_size(samples));
       Workspace workspace(memory.data(), training.workspace_size(samples));
       double rate = 0, loss = 0;
       int started = 0;

@@ -10,24 +10,20 @@
 #include "lion/train/distillation.hpp"
 #include "lion/train/soft_cross_entropy.hpp"
 #include "simt/layers.hpp"
+#include "simt/small_model.hpp"
 #include "support/require_error.hpp"
-
-// The sanitizers look for other things than a mask's gradients, and take ten times as long.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LION_TEST_SANITIZED
-#endif
-#endif
-#if defined(LION_TEST_SANITIZED) || defined(__SANITIZE_ADDRESS__)
-constexpr const char* kMasks[] = {"selective"};
-#else
-constexpr const char* kMasks[] = {"linear", "decay", "selective"};
-#endif
+#include "support/sanitized.hpp"
 
 namespace {
 
 using namespace lion;
 using namespace lion::test;
+
+#ifdef LION_TEST_ADDRESS_SANITIZER
+constexpr const char* kMasks[] = {"selective"};
+#else
+constexpr const char* kMasks[] = {"linear", "decay", "selective"};
+#endif
 
 std::vector<double> values_of(const Tensor<float, 1>& x) { return {x.data(), x.data() + x.size()}; }
 
@@ -258,18 +254,6 @@ void check_steps(const train::AdamWOptions& options, double max_norm, double nor
 }
 
 // ---------------------------------------------------------------------------------------------------- whole models
-
-model::VisionConfig small_model(const char* mask) {
-  model::VisionConfig config;
-  config.image_size = 12;
-  config.patch_size = 4;
-  config.embed_dim = 42;  // three heads of 14: no row is of whole packs
-  config.num_heads = 3;
-  config.depth = 2;
-  config.num_classes = 10;
-  config.mask_type = mask;
-  return config;
-}
 
 /// Images, labels and shares of classes.
 struct Examples {

@@ -4,6 +4,7 @@
 
 #include "model/golden.hpp"
 #include "simt/layers.hpp"
+#include "simt/small_model.hpp"
 #include "support/require_error.hpp"
 
 namespace {
@@ -25,18 +26,6 @@ std::vector<double> run(cuda::VisionIn<T, HeapMemory>& model, const Tensor<float
   std::vector<double> values;
   for (Index i = 0; i < logits.size(); ++i) values.push_back(static_cast<double>(logits.data()[i]));
   return values;
-}
-
-model::VisionConfig small_model(const char* mask) {
-  model::VisionConfig config;
-  config.image_size = 12;
-  config.patch_size = 4;
-  config.embed_dim = 42;  // three heads of 14: no row is of whole packs
-  config.num_heads = 3;
-  config.depth = 2;
-  config.num_classes = 10;
-  config.mask_type = mask;
-  return config;
 }
 
 /// The kernels in T against the model on the CPU, on images of its own size and of another.

@@ -50,8 +50,8 @@ class VisionIn {
   void prepare(Index height, Index width) {
     check({1, config_.in_chans, height, width});
     const Index rows = height / config_.patch_size, cols = width / config_.patch_size;
-    if (!grids_.contains({rows, cols}))
-      grids_.emplace(std::pair(rows, cols), Grid(config_, config_.pos_emb ? &positions_ : nullptr, rows, cols));
+    if (grids_.contains({rows, cols})) return;
+    grids_.emplace(std::pair(rows, cols), Grid(config_, config_.pos_emb ? &positions_ : nullptr, rows, cols));
   }
 
   /// Bytes of workspace that `forward` takes for images of this shape.
