@@ -7,6 +7,7 @@
 #include "lion/nn/cuda/features.hpp"
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/pool.hpp"
+#include "lion/nn/cuda/softmax_gradient.hpp"
 #include "lion/train/cuda/adamw.hpp"
 #include "lion/train/cuda/cross_entropy.hpp"
 
@@ -17,9 +18,17 @@ using namespace lion;
   LION_INSTANTIATE_KERNEL(cuda::DecayInputGradientKernel<T, n>) \
   LION_INSTANTIATE_KERNEL(cuda::MeanGradientKernel<T, n>)
 
+#define LION_SOFTMAX_KERNELS(T, W)                                \
+  LION_INSTANTIATE_KERNEL(cuda::SoftmaxQueryGradientKernel<T, W>) \
+  LION_INSTANTIATE_KERNEL(cuda::SoftmaxKeyGradientKernel<T, W>)
+
 #define LION_TRAINING_KERNELS(T)                                                             \
   LION_ROW_KERNELS(T, cuda::kPack<T>)                                                        \
   LION_ROW_KERNELS(T, 1)                                                                     \
+  LION_SOFTMAX_KERNELS(T, 32)                                                                \
+  LION_SOFTMAX_KERNELS(T, 64)                                                                \
+  LION_SOFTMAX_KERNELS(T, 128)                                                               \
+  LION_INSTANTIATE_KERNEL(cuda::UpstreamKernel<T>)                                           \
   LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::ShiftedElu, 2>)            \
   LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::NormalisedShiftedSilu, 2>) \
   LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::NormalisedShiftedSilu, 1>) \

@@ -9,7 +9,6 @@
 #include "lion/nn/cuda/mlp.hpp"
 #include "lion/nn/cuda/patches.hpp"
 #include "lion/nn/cuda/pool.hpp"
-#include "lion/nn/cuda/softmax_attention.hpp"
 #include "lion/nn/mlp.hpp"
 #include "lion/nn/patch_embedding.hpp"
 #include "simt/queue.hpp"
@@ -207,74 +206,6 @@ void check_patches(Random& random, Index patch, bool channels_last) {
     }
   }
   CHECK(x.error(x.exact()) <= layer_limit<T>());
-}
-
-/// softmax(qkᵀ/√D) v by its definition in float64, as tensors of T hold q, k and v; 0 where a token sees nothing.
-template <class T>
-std::vector<double> defined_softmax(const Problem& p) {
-  const AttentionDims& d = p.dims;
-  const auto at = [](const std::vector<double>& x, Index i) {
-    return static_cast<double>(static_cast<T>(x[static_cast<std::size_t>(i)]));
-  };
-  std::vector<double> y;
-  for (Index head = 0; head < d.B * d.H; ++head) {
-    for (Index i = 0; i < d.L; ++i) {
-      std::vector<std::pair<double, Index>> scores;  // with the keys that i sees
-      double top = -INFINITY, sum = 0;
-      for (Index j = 0; j < d.L; ++j) {
-        const auto apart = [&](Index cut) { return (i < cut) != (j < cut); };
-        if (!p.key_mask.empty() && !p.key_mask[static_cast<std::size_t>(head / d.H * d.L + j)]) continue;
-        if (std::any_of(p.cu_seqlens.begin(), p.cu_seqlens.end(), apart)) continue;
-        double score = 0;
-        for (Index e = 0; e < d.D; ++e)
-          score += at(p.q, (head * d.L + i) * d.D + e) * at(p.k, (head * d.L + j) * d.D + e);
-        scores.emplace_back(score / std::sqrt(static_cast<double>(d.D)), j);
-        top = std::fmax(top, scores.back().first);
-      }
-      for (auto& [score, j] : scores) sum += score = std::exp(score - top);
-      for (Index e = 0; e < d.E; ++e) {
-        double value = 0;
-        for (const auto& [weight, j] : scores) value += weight / sum * at(p.v, (head * d.L + j) * d.E + e);
-        y.push_back(value);
-      }
-    }
-  }
-  return y;
-}
-
-/// What is padding is NaN; so are y, scratch in shared memory and, where rows lie apart, what is between them.
-template <class T>
-void check_softmax(Random& random, const AttentionDims& dims, bool padded, bool packed) {
-  INFO("L " << dims.L << ", D " << dims.D << ", E " << dims.E << ", padded " << padded << ", packed " << packed);
-  Problem p = random_problem(random, dims, mask::DecayKind::none, false, {false, true, true, 1, packed, padded});
-  for (double& value : p.q) value *= random.pick({1.0, 30.0});  // scores close together and far apart
-  if (padded) {
-    std::fill_n(p.key_mask.begin(), dims.L, 0);  // rows that see nothing
-    for (Index t = 64; t < (std::min)(dims.L, Index(128)); ++t) p.key_mask[static_cast<std::size_t>(dims.L + t)] = 0;
-  }
-  const std::vector<double> wanted = defined_softmax<T>(p);
-  for (const Layout layout : {Layout::dense, Layout::tokens}) {
-    Setup<T, mask::Linear> s(p, layout);
-    cuda::softmax_attention(Queue{{1}}, s.in, s.y.view());
-    const std::vector<double> y = s.y.get();
-    CHECK(relative_error(y, wanted) <= limits<T>().outputs);
-    cuda::softmax_attention(Queue{{2, true}}, s.in, s.y.view());
-    CHECK(s.y.get() == y);
-  }
-}
-
-template <class T>
-void check_softmax_attention(std::uint64_t seed) {
-  Random random(seed);
-  for (const Index length : {0, 1, 63, 64, 65, 200}) {
-    const AttentionDims dims{2, 2, 2, length, random.pick<Index>({1, 7, 32}), random.pick<Index>({3, 8, 32})};
-    check_softmax<T>(random, dims, length != 64, false);
-    check_softmax<T>(random, dims, length == 65 || length == 200, true);
-  }
-  check_softmax<T>(random, {2, 1, 1, 70, 64, 64}, true, false);
-  check_softmax<T>(random, {1, 2, 2, 130, 33, 50}, false, false);
-  check_softmax<T>(random, {1, 1, 1, 129, 128, 65}, false, false);
-  check_softmax<T>(random, {1, 1, 1, 9, 4, 0}, false, false);
 }
 
 template <class T>

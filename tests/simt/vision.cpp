@@ -75,24 +75,6 @@ TEST_CASE("kernels of layers agree with the layers on the CPU, emulated") {
   check_layers<lion::half>(3);
 }
 
-TEST_CASE("softmax attention in kernels agrees with its definition, emulated") {
-  check_softmax_attention<float>(1);
-  check_softmax_attention<bfloat16>(2);
-  check_softmax_attention<lion::half>(3);
-  Tensor<float, 4> q({1, 2, 4, 129}), v({1, 4, 4, 3}), y({1, 2, 4, 3});
-  require_error<ArgumentError>(
-      [&] {
-        cuda::softmax_attention<float>(Queue{}, {q, q, v}, y.view());
-      },
-      "attention: q has width 129, expected at most 128 with backend::Cuda");
-  q = Tensor<float, 4>({1, 2, 4, 5});
-  require_error<ArgumentError>(
-      [&] {
-        cuda::softmax_attention<float>(Queue{}, {q, q, v}, y.view());
-      },
-      "softmax_attention: v has shape [1,4,4,3], expected [1,2,4,3] to match q");
-}
-
 TEST_CASE("vision kernels agree with the model on the CPU in every type, emulated") {
   for (const char* mask : {"softmax", "linear", "decay", "selective"}) {
     model::VisionConfig config = small_model(mask);

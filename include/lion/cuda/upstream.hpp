@@ -39,7 +39,8 @@ struct Upstream {
   }
 };
 
-/// Weights and slopes from y and δ as the forward pass gave them; a warp for each row.
+/// Weights and slopes from y and δ as the forward pass gave them, or slopes alone if there is no room for weights; a
+/// warp for each row.
 template <class T>
 struct UpstreamKernel {
   using A = accumulator_t<T>;
@@ -63,9 +64,10 @@ struct UpstreamKernel {
     LION_UNROLL
     for (int by = 16; by > 0; by /= 2) sum += dev.shuffle_xor(sum, by);
     if (dev.lane() != 0) return;
+    u.slopes[u.at(b, h, t)] = -sum;
+    if (!u.weights) return;
     const A delta = p.row_sum(b, h, t);
     u.weights[u.at(b, h, t)] = delta == A(0) ? A(0) : u.share / delta;
-    u.slopes[u.at(b, h, t)] = -sum;
   }
 };
 

@@ -8,15 +8,16 @@
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/linear.hpp"
 #include "lion/nn/cuda/lion_attention.hpp"
-#include "lion/nn/cuda/softmax_attention.hpp"
+#include "lion/nn/cuda/softmax_gradient.hpp"
 
 namespace lion::cuda {
 
-/// Softmax attention with the interface of LionAttention: neither decays nor scratch.
+/// Softmax attention with the interface of LionAttention: neither decays nor features.
 template <class T>
 class SoftmaxCore {
  public:
   using A = accumulator_t<T>;
+  static constexpr bool has_features = false;
 
   SoftmaxCore() = default;
   SoftmaxCore(Index width, Index heads) : width_(width), heads_(heads) {}
@@ -29,6 +30,12 @@ class SoftmaxCore {
     checked_dims(nn::attention_inputs(qkv, qkv, batch, heads_));
     return 0;
   }
+  /// Of `backward`.
+  std::size_t backward_workspace_size(const nn::TokenBatch& batch) const {
+    Arena counting;
+    counting.take<A>(batch.tokens() * heads_);
+    return counting.used() + kAlignment;  // borrowed memory may begin anywhere
+  }
 
   template <class Queue>
   void decays(const Queue&, const View<const T, 2>&, const nn::TokenBatch&, A*) const {}
@@ -36,14 +43,35 @@ class SoftmaxCore {
   template <class Queue>
   void features(const Queue&, const View<const T, 2>&, const View<T, 2>&) const {}
 
+  /// The rows' log-sum-exp [B,H,L] goes to log_sum, unless it is nullptr.
   template <class Queue>
   void forward(const Queue& queue, const View<const T, 2>&, const View<const T, 2>& qkv, const A*, const View<T, 2>& y,
-               A*, const nn::TokenBatch& batch, Workspace&) const {
-    softmax_attention(queue, nn::attention_inputs(qkv, qkv, batch, heads_),
-                      nn::head_view(y.data(), batch, heads_, width_, width_, 0));
+               A* log_sum, const nn::TokenBatch& batch, Workspace&) const {
+    softmax_attention(queue, nn::attention_inputs(qkv, qkv, batch, heads_), rows_of(y, batch), log_sum);
   }
 
+  template <class Queue>
+  void backward(const Queue& queue, const View<const T, 2>&, const View<const T, 2>& qkv, const A*,
+                const View<const T, 2>& y, const A* log_sum, const View<const T, 2>& dy, const View<T, 2>& dqkv, A*,
+                const nn::TokenBatch& batch, Workspace& workspace) const {
+    workspace.reserve(backward_workspace_size(batch));
+    A* slopes = workspace.arena().template take<A>(batch.tokens() * heads_);
+    softmax_attention_backward(queue, nn::attention_inputs(qkv, qkv, batch, heads_), rows_of(y, batch), log_sum,
+                               rows_of(dy, batch), nn::attention_gradients(dqkv, batch, heads_), slopes);
+  }
+
+  template <class Queue>
+  void backward_decays(const Queue&, const TrainedWeights<T>&, const View<const T, 2>&, const A*, A*, const View<T, 2>&,
+                       A*) const {}
+  Index backward_scratch(Index) const { return 0; }
+
  private:
+  /// Rows of all heads [B,H,L,C/H].
+  template <class X>
+  auto rows_of(const View<X, 2>& x, const nn::TokenBatch& batch) const {
+    return nn::head_view(x.data(), batch, heads_, width_, width_, 0);
+  }
+
   Index width_ = 0, heads_ = 1;
 };
 
@@ -52,10 +80,11 @@ template <class T>
 struct AttentionTape {
   using A = accumulator_t<T>;
 
-  View<T, 2> qkv;           ///< [N,3C] before the feature map
-  View<T, 2> features;      ///< [N,2C] φ(q), φ(k); qkv itself where there is no feature map
-  View<T, 2> y;             ///< [N,C] before the output projection
-  A *log_lambda, *row_sum;  ///< decay_size elements; [B,H,L]
+  View<T, 2> qkv;       ///< [N,3C] before the feature map
+  View<T, 2> features;  ///< [N,2C] φ(q), φ(k); qkv itself where there is no feature map
+  View<T, 2> y;         ///< [N,C] before the output projection
+  A* log_lambda;        ///< decay_size elements
+  A* row_sum;           ///< [B,H,L], or the log-sum-exp of softmax
 
   template <class Attention>
   AttentionTape(const Attention& attention, const nn::TokenBatch& batch, Arena& arena)
@@ -143,36 +172,38 @@ class MultiHeadAttention {
     proj_.forward(queue, y, x, x);
   }
 
-  // ---------------------------------------------------------------------------------------- training: LION, no norm
+  // ---------------------------------------------------------------------------------------- training: no norm
 
   bool has_features() const {
-    bool has = false;
-    with_lion([&](const auto& core) { has = core.has_features; });
-    return has;
+    return std::visit([](const auto& core) { return core.has_features; }, core_);
   }
   std::size_t training_workspace_size(const nn::TokenBatch& batch) const {
-    std::size_t size = 0;
-    with_lion(
-        [&](const auto& core) { size = (std::max)(core.workspace_size(batch), core.backward_workspace_size(batch)); });
-    return size;
+    return std::visit(
+        [&](const auto& core) { return (std::max)(core.workspace_size(batch), core.backward_workspace_size(batch)); },
+        core_);
   }
   /// Elements of `sums` below.
   Index backward_scratch(Index tokens) const {
-    Index size = (std::max)(qkv_.backward_scratch(tokens), proj_.backward_scratch(tokens));
-    with_lion([&](const auto& core) { size = (std::max)(size, core.backward_scratch(tokens)); });
-    return size;
+    return std::visit(
+        [&](const auto& core) {
+          return (std::max)(
+              {qkv_.backward_scratch(tokens), proj_.backward_scratch(tokens), core.backward_scratch(tokens)});
+        },
+        core_);
   }
 
   /// out = x + attention(z), keeping on the tape what backward needs (beside z).
   template <class Queue>
   void forward_train(const Queue& queue, const View<const T, 2>& z, const View<const T, 2>& x, const View<T, 2>& out,
                      const AttentionTape<T>& tape, const nn::TokenBatch& batch, Workspace& workspace) const {
-    with_lion([&](const auto& core) {
-      core.decays(queue, z, batch, tape.log_lambda);
-      qkv_.forward(queue, z, tape.qkv);
-      core.features(queue, tape.qkv, tape.features);
-      core.forward(queue, tape.features, tape.qkv, tape.log_lambda, tape.y, tape.row_sum, batch, workspace);
-    });
+    std::visit(
+        [&](const auto& core) {
+          core.decays(queue, z, batch, tape.log_lambda);
+          qkv_.forward(queue, z, tape.qkv);
+          core.features(queue, tape.qkv, tape.features);
+          core.forward(queue, tape.features, tape.qkv, tape.log_lambda, tape.y, tape.row_sum, batch, workspace);
+        },
+        core_);
     proj_.forward(queue, tape.y, out, x);
   }
 
@@ -183,26 +214,18 @@ class MultiHeadAttention {
                 const View<T, 2>& dz, const nn::TokenBatch& batch, A* sums) const {
     proj_.backward_weights(queue, weights, dout, tape.y, sums);
     proj_.backward_input(queue, dout, scratch.dy);
-    with_lion([&](const auto& core) {
-      core.backward(queue, tape.features, tape.qkv, tape.log_lambda, tape.y, tape.row_sum, scratch.dy, scratch.dqkv,
-                    scratch.dlog_lambda, batch, scratch.workspace);
-      qkv_.backward_weights(queue, weights, scratch.dqkv, z, sums);
-      qkv_.backward_input(queue, scratch.dqkv, dz);
-      core.backward_decays(queue, weights, z, tape.log_lambda, scratch.dlog_lambda, dz, sums);
-    });
-  }
-
- private:
-  /// f(core), of LION: models with softmax are refused before they train.
-  template <class F>
-  void with_lion(F&& f) const {
     std::visit(
-        [&]<class Core>(const Core& core) {
-          if constexpr (!std::same_as<Core, SoftmaxCore<T>>) f(core);
+        [&](const auto& core) {
+          core.backward(queue, tape.features, tape.qkv, tape.log_lambda, tape.y, tape.row_sum, scratch.dy, scratch.dqkv,
+                        scratch.dlog_lambda, batch, scratch.workspace);
+          qkv_.backward_weights(queue, weights, scratch.dqkv, z, sums);
+          qkv_.backward_input(queue, scratch.dqkv, dz);
+          core.backward_decays(queue, weights, z, tape.log_lambda, scratch.dlog_lambda, dz, sums);
         },
         core_);
   }
 
+ private:
   Linear<T> qkv_, proj_;
   Index width_ = 0, heads_ = 1;
   std::variant<SoftmaxCore<T>, Lion<mask::Linear>, Lion<mask::Decay>, Lion<mask::Selective>> core_;

@@ -37,7 +37,8 @@ struct VisionBatch {
 ///
 /// T is float or bfloat16: of images, activations and their gradients, and of the weights as products read them; the
 /// weights that AdamW changes, their gradients, sums, norms and decays are float32. Trained is LION under every mask,
-/// order and form, distilled or not, on images of the model's own size; what the CPU trains beside that is refused.
+/// order and form, and softmax, distilled or not, on images of the model's own size; what the CPU trains beside that is
+/// refused.
 template <class T, class Memory>
 class VisionTrainingIn {
  public:
@@ -63,7 +64,7 @@ class VisionTrainingIn {
 
   const model::VisionConfig& config() const { return config_; }
 
-  /// The form of every layer from now on.
+  /// The form of every layer from now on; softmax has none.
   void set_form(const form::Any& form) {
     for (VisionBlock<T>& block : layers_->blocks) block.attn.set_form(form);
   }
@@ -218,7 +219,6 @@ class VisionTrainingIn {
       model::detail::bad_config("vision", key, value, expected);
     };
     if (config.kind != "vision") refuse("kind", config.kind, "vision to train on a GPU");
-    if (config.mask_type == "softmax") refuse("mask_type", "softmax", "linear, decay or selective to train on a GPU");
     if (config.dropout > 0) refuse("dropout", model::detail::written(config.dropout), "0 to train on a GPU");
     if (config.drop_path > 0) refuse("drop_path", model::detail::written(config.drop_path), "0 to train on a GPU");
     return config;
