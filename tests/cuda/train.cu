@@ -1,6 +1,7 @@
 // The kernels of training.
 #include "cuda/kernel.hpp"
 #include "lion/feature/feature.hpp"
+#include "lion/lion.hpp"
 #include "lion/nn/cuda/activation.hpp"
 #include "lion/nn/cuda/blas.hpp"
 #include "lion/nn/cuda/decays.hpp"
@@ -50,3 +51,11 @@ LION_INSTANTIATE_KERNEL(cuda::LossKernel<float>)
 LION_INSTANTIATE_KERNEL(cuda::SquaresKernel)
 LION_INSTANTIATE_KERNEL(cuda::BeginStepKernel)
 template void cuda::Queue::product(const cuda::Product<bfloat16, float>&) const;
+
+// A source of the device may call the CPU's backward: nvcc 13 once ended with an internal error in it.
+using Selective = mask::Selective;
+void backward_on_the_host(const AttentionInputs<float>& in, const MaskParameters<Selective, float>& mask,
+                          const AttentionUpstream<float>& upstream, const AttentionGradients<float>& gradients,
+                          const MaskGradients<Selective, float>& mask_gradients) {
+  Attention<Selective>{}.backward(in, mask, upstream, gradients, mask_gradients);
+}

@@ -59,52 +59,58 @@ class PairTally {
   /// `past`, `future`: keys may be earlier, later than their queries; both in a tile on the diagonal.
   template <bool past, bool future, class Mask>
   void weigh_as(const Mask& mask, const A* dd, Tile<A> x, Tile<A> y) {
-    constexpr Index W = kWidth<A>;
     distances_ = 0;
     detail::for_each_columns<A>(queries_.size, [&](Index first, auto vectors) {
-      constexpr Index count = decltype(vectors)::value;
-      [[maybe_unused]] Packed<A> past_totals[count] = {}, future_totals[count] = {}, distances{};
-      // Columns beyond the queries hold anything.
-      const Packed<A> end = Packed<A>{} + static_cast<A>(queries_.size);
-      for (Index j = 0; j < keys_.size; ++j) {
-        [[maybe_unused]] Packed<A> past_key{}, future_key{};
-        LION_UNROLL_BY(4)
-        for (Index c = 0; c < count; ++c) {
-          const Index i = first + c * W;
-          const Packed<A> factor = mask(j, i), score = load(x(j) + i);
-          const Packed<A> slope = factor * (dd ? load(y(j) + i) + load(dd + i) : load(y(j) + i));
-          store(y(j) + i, slope);
-          store(x(j) + i, factor * score);
-          if constexpr (per_head || per_token) {
-            const Packed<A> number = lanes<A>(i);
-            const Packed<A> pair = number < end ? slope * score : Packed<A>{};
-            if constexpr (per_head) {
-              const Packed<A> ahead = number + static_cast<A>(queries_.first - keys_.first - j);
-              distances += (ahead < 0 ? -ahead : ahead) * pair;
-            } else if constexpr (past && future) {
-              const Packed<A> earlier = number > static_cast<A>(j) ? pair : Packed<A>{};
-              const Packed<A> later = number < static_cast<A>(j) ? pair : Packed<A>{};
-              past_totals[c] += earlier, past_key += earlier;
-              future_totals[c] += later, future_key += later;
-            } else if constexpr (past) {
-              past_totals[c] += pair, past_key += pair;
-            } else {
-              future_totals[c] += pair, future_key += pair;
-            }
+      weigh_columns<past, future, decltype(vectors)::value>(mask, dd, x, y, first);
+    });
+  }
+
+  /// The queries from `first` on, `count` vectors of them. Not in the lambda itself: nvcc 13 takes one that it might
+  /// evaluate as code for the device, too, and ends with an internal error at the vectors of zeros.
+  template <bool past, bool future, Index count, class Mask>
+  LION_ALWAYS_INLINE void weigh_columns(const Mask& mask, const A* dd, Tile<A> x, Tile<A> y, Index first) {
+    constexpr Index W = kWidth<A>;
+    [[maybe_unused]] Packed<A> past_totals[count] = {}, future_totals[count] = {}, distances{};
+    // Columns beyond the queries hold anything.
+    const Packed<A> end = Packed<A>{} + static_cast<A>(queries_.size);
+    for (Index j = 0; j < keys_.size; ++j) {
+      [[maybe_unused]] Packed<A> past_key{}, future_key{};
+      LION_UNROLL_BY(4)
+      for (Index c = 0; c < count; ++c) {
+        const Index i = first + c * W;
+        const Packed<A> factor = mask(j, i), score = load(x(j) + i);
+        const Packed<A> slope = factor * (dd ? load(y(j) + i) + load(dd + i) : load(y(j) + i));
+        store(y(j) + i, slope);
+        store(x(j) + i, factor * score);
+        if constexpr (per_head || per_token) {
+          const Packed<A> number = lanes<A>(i);
+          const Packed<A> pair = number < end ? slope * score : Packed<A>{};
+          if constexpr (per_head) {
+            const Packed<A> ahead = number + static_cast<A>(queries_.first - keys_.first - j);
+            distances += (ahead < 0 ? -ahead : ahead) * pair;
+          } else if constexpr (past && future) {
+            const Packed<A> earlier = number > static_cast<A>(j) ? pair : Packed<A>{};
+            const Packed<A> later = number < static_cast<A>(j) ? pair : Packed<A>{};
+            past_totals[c] += earlier, past_key += earlier;
+            future_totals[c] += later, future_key += later;
+          } else if constexpr (past) {
+            past_totals[c] += pair, past_key += pair;
+          } else {
+            future_totals[c] += pair, future_key += pair;
           }
         }
-        if constexpr (per_token && past) store(past_keys_(j), load<A>(past_keys_(j)) + past_key);
-        if constexpr (per_token && future) store(future_keys_(j), load<A>(future_keys_(j)) + future_key);
       }
-      if constexpr (per_head) distances_ += static_cast<double>(sum<A>(distances));
-      if constexpr (per_token) {
-        LION_UNROLL_BY(4)
-        for (Index c = 0; c < count; ++c) {
-          store(past_queries_ + first + c * W, past_totals[c]);
-          store(future_queries_ + first + c * W, future_totals[c]);
-        }
+      if constexpr (per_token && past) store(past_keys_(j), load<A>(past_keys_(j)) + past_key);
+      if constexpr (per_token && future) store(future_keys_(j), load<A>(future_keys_(j)) + future_key);
+    }
+    if constexpr (per_head) distances_ += static_cast<double>(sum<A>(distances));
+    if constexpr (per_token) {
+      LION_UNROLL_BY(4)
+      for (Index c = 0; c < count; ++c) {
+        store(past_queries_ + first + c * W, past_totals[c]);
+        store(future_queries_ + first + c * W, future_totals[c]);
       }
-    });
+    }
   }
 
   Stretch queries_, keys_;
