@@ -25,8 +25,8 @@ class Mlp {
 
   Index hidden() const { return fc1.out(); }
 
-  /// Tokens whose hidden activations exist at once in `forward`.
-  static Index block(Index tokens) { return (std::min)(tokens, 2 * kRowBlock); }
+  /// Tokens whose hidden activations exist at once in `forward`: so many that a product reads its weights seldom.
+  static Index block(Index tokens) { return detail::equal_part(tokens, 2 * cpu::kPackedRows); }
 
   /// y = residual + mlp(x), in blocks of tokens; x and residual may be y. `scratch` has block(N)·M elements.
   void forward(const View<const S, 2>& x, const View<const S, 2>& residual, const View<S, 2>& y, S* scratch,

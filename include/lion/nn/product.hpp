@@ -13,12 +13,15 @@ namespace lion::nn {
 
 /// Rows of a token matrix that one task takes.
 inline constexpr Index kRowBlock = 128;
-/// Rows of a linear layer for which weights are turned once.
+/// The most rows of a linear layer for which weights are turned once.
 inline constexpr Index kLinearRows = 512;
 
 namespace detail {
 
 constexpr Index blocks(Index n, Index size) { return (n + size - 1) / size; }
+
+/// How many of n one part has, if they are cut into equal parts of at most `most`: none is a short one.
+constexpr Index equal_part(Index n, Index most) { return n > 0 ? blocks(n, blocks(n, most)) : most; }
 
 template <class T>
 auto map(const View<T, 2>& x, Index row, Index rows, Index col, Index cols) {
@@ -112,17 +115,17 @@ template <Real S>
 void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S> bias,
                     const View<const S, 2>& residual, const View<S, 2>& y, Then<S> then, const Executor& executor) {
   const Index in = x.extent(1), out = y.extent(1) / static_cast<Index>(w.size());
-  const Index others = static_cast<Index>(w.size()) * detail::blocks(y.extent(0), kLinearRows);
+  const Index rows = detail::equal_part(y.extent(0), kLinearRows);
+  const Index others = static_cast<Index>(w.size()) * detail::blocks(y.extent(0), rows);
   const Index columns = detail::task_columns(out, 256, others, 16, executor);
-  detail::for_each_layer_tile(y.extent(0), w.size(), out, kLinearRows, columns, executor,
-                              [&](std::size_t p, Index i, Index n, Index j, Index m) {
-                                const Index column = static_cast<Index>(p) * out + j;
-                                auto tile = detail::map(y, i, n, column, m);
-                                detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
-                                cpu::add_linear_product<S>(tile, detail::map(x, i, n, 0, in),
-                                                           cpu::matrix(w[p] + j * in, m, in));
-                                detail::finish_rows(then, tile);
-                              });
+  detail::for_each_layer_tile(
+      y.extent(0), w.size(), out, rows, columns, executor, [&](std::size_t p, Index i, Index n, Index j, Index m) {
+        const Index column = static_cast<Index>(p) * out + j;
+        auto tile = detail::map(y, i, n, column, m);
+        detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
+        cpu::add_linear_product<S>(tile, detail::map(x, i, n, 0, in), cpu::matrix(w[p] + j * in, m, in));
+        detail::finish_rows(then, tile);
+      });
 }
 
 /// The same with packed weights, P of [O,I]. Outputs come first, so that one task after another reads the same weights.
@@ -133,9 +136,8 @@ void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w
   if (y.extent(0) == 0) return;
   const cpu::WeightType type = w.front()->type();
   const Index in = x.extent(1), out = w.front()->out(), tokens = y.extent(0);
-  // Rows in parts of one size, so that none is a short one, and of whole tiles.
   const Index row_parts = detail::blocks(tokens, cpu::kPackedRows);
-  const Index rows = detail::blocks(detail::blocks(tokens, row_parts), 16) * 16;
+  const Index rows = detail::blocks(detail::equal_part(tokens, cpu::kPackedRows), 16) * 16;  // whole tiles
   // Where rows are converted, every task does that anew.
   const Index columns = detail::task_columns(out, cpu::packed_columns(type), row_parts * static_cast<Index>(w.size()),
                                              cpu::converts_rows(type) ? 64 : 16, executor);
@@ -154,8 +156,9 @@ template <Real S>
 void linear_product_input_gradient(const View<const S, 2>& dy, Layers<const S> w, const View<S, 2>& dx, bool add,
                                    const Executor& executor) {
   const Index out = dy.extent(1) / static_cast<Index>(w.size()), in = dx.extent(1);
-  const Index columns = detail::task_columns(in, 256, detail::blocks(dx.extent(0), kLinearRows), 16, executor);
-  detail::for_each_tile(dx.extent(0), in, kLinearRows, columns, executor, [&](Index i, Index n, Index j, Index m) {
+  const Index rows = detail::equal_part(dx.extent(0), kLinearRows);
+  const Index columns = detail::task_columns(in, 256, detail::blocks(dx.extent(0), rows), 16, executor);
+  detail::for_each_tile(dx.extent(0), in, rows, columns, executor, [&](Index i, Index n, Index j, Index m) {
     auto tile = detail::map(dx, i, n, j, m);
     if (!add) tile.setZero();
     for (std::size_t p = 0; p < w.size(); ++p) {
@@ -177,7 +180,7 @@ void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const
                                     Layers<S> dbias, const Executor& executor) {
   const Index tokens = dy.extent(0), out = dy.extent(1) / static_cast<Index>(dw.size()), in = x.extent(1);
   // Small weights are cut finer, or there would be fewer tiles than threads.
-  const Index tile = dy.extent(1) * in >= 16 * kRowBlock * kRowBlock ? kRowBlock : kRowBlock / 2;
+  const Index tile = dy.extent(1) * in >= 16 * kRowBlock * kRowBlock ? cpu::kWeightRows : kRowBlock / 2;
   const Index others = static_cast<Index>(dw.size()) * detail::blocks(out, tile);
   const Index columns = detail::task_columns(in, 512, others, 16, executor);
   const Index across = detail::blocks(in, columns);
