@@ -8,7 +8,9 @@
 #include "lion/nn/cuda/features.hpp"
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/pool.hpp"
+#include "lion/nn/cuda/scatter.hpp"
 #include "lion/nn/cuda/softmax_gradient.hpp"
+#include "lion/nn/cuda/text_embedding.hpp"
 #include "lion/train/cuda/adamw.hpp"
 #include "lion/train/cuda/cross_entropy.hpp"
 
@@ -17,11 +19,16 @@ using namespace lion;
 #define LION_ROW_KERNELS(T, n)                                  \
   LION_INSTANTIATE_KERNEL(cuda::LayerNormGradientKernel<T, n>)  \
   LION_INSTANTIATE_KERNEL(cuda::DecayInputGradientKernel<T, n>) \
+  LION_INSTANTIATE_KERNEL(cuda::TextSumKernel<T, n>)            \
   LION_INSTANTIATE_KERNEL(cuda::MeanGradientKernel<T, n>)
 
 #define LION_SOFTMAX_KERNELS(T, W)                                \
   LION_INSTANTIATE_KERNEL(cuda::SoftmaxQueryGradientKernel<T, W>) \
   LION_INSTANTIATE_KERNEL(cuda::SoftmaxKeyGradientKernel<T, W>)
+
+#define LION_SCATTER_KERNELS(T)                                            \
+  LION_INSTANTIATE_KERNEL(cuda::ScatterRowsKernel<T, T, cuda::RowNumbers>) \
+  LION_INSTANTIATE_KERNEL(cuda::ScatterRowsKernel<T, float, cuda::TextNumbers<T>>)
 
 #define LION_TRAINING_KERNELS(T)                                                             \
   LION_ROW_KERNELS(T, cuda::kPack<T>)                                                        \
@@ -30,6 +37,7 @@ using namespace lion;
   LION_SOFTMAX_KERNELS(T, 64)                                                                \
   LION_SOFTMAX_KERNELS(T, 128)                                                               \
   LION_INSTANTIATE_KERNEL(cuda::UpstreamKernel<T>)                                           \
+  LION_SCATTER_KERNELS(T)                                                                    \
   LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::ShiftedElu, 2>)            \
   LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::NormalisedShiftedSilu, 2>) \
   LION_INSTANTIATE_KERNEL(cuda::FeatureGradientKernel<T, feature::NormalisedShiftedSilu, 1>) \
@@ -40,6 +48,7 @@ using namespace lion;
   LION_INSTANTIATE_KERNEL(cuda::ClearKernel<T>)                                              \
   LION_INSTANTIATE_KERNEL(cuda::CrossEntropyKernel<T, train::detail::SmoothedLabels>)        \
   LION_INSTANTIATE_KERNEL(cuda::CrossEntropyKernel<T, train::detail::SoftTargets<float>>)    \
+  LION_INSTANTIATE_KERNEL(cuda::CrossEntropyKernel<T, cuda::SharedLabels>)                   \
   LION_INSTANTIATE_KERNEL(cuda::AdamWKernel<T>)
 
 LION_TRAINING_KERNELS(float)
@@ -48,6 +57,7 @@ LION_INSTANTIATE_KERNEL(cuda::AddSumsKernel<float>)
 LION_INSTANTIATE_KERNEL(cuda::HeadDecaysKernel<float>)
 LION_INSTANTIATE_KERNEL(cuda::DecaySlopesKernel<float>)
 LION_INSTANTIATE_KERNEL(cuda::LossKernel<float>)
+LION_INSTANTIATE_KERNEL(cuda::LabelShareKernel)
 LION_INSTANTIATE_KERNEL(cuda::SquaresKernel)
 LION_INSTANTIATE_KERNEL(cuda::BeginStepKernel)
 template void cuda::Queue::product(const cuda::Product<bfloat16, float>&) const;

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "lion/io/checkpoint.hpp"
+#include "lion/nn/cuda/scatter.hpp"
 #include "lion/train/clip.hpp"
 #include "lion/train/cross_entropy.hpp"
 #include "lion/train/cuda/vision.hpp"
@@ -11,6 +12,7 @@
 #include "lion/train/soft_cross_entropy.hpp"
 #include "simt/layers.hpp"
 #include "simt/small_model.hpp"
+#include "simt/training.hpp"
 #include "support/require_error.hpp"
 #include "support/sanitized.hpp"
 
@@ -24,8 +26,6 @@ constexpr const char* kMasks[] = {"selective", "softmax"};
 #else
 constexpr const char* kMasks[] = {"linear", "decay", "selective", "softmax"};
 #endif
-
-std::vector<double> values_of(const Tensor<float, 1>& x) { return {x.data(), x.data() + x.size()}; }
 
 /// A layer on the CPU and the same in training on the device.
 template <class T, class Host, class Layer>
@@ -139,6 +139,18 @@ void check_rows_backward(Random& random, Index tokens, Index width) {
         queue, cuda::Product<T>{View<const T, 2>(nullptr, {tokens, 0}), View<const T, 2>(nullptr, {width, 0}), nullptr,
                                 y.view(), added.seen()});
     CHECK(y.error(added.exact()) == 0);
+  }
+  for (const bool add : {false, true}) {  // rows to rows: some to the same, none to others
+    const Index rows = 2 * tokens + 1;
+    std::vector<Index> numbers;
+    for (Index r = 0; r < rows; ++r) numbers.push_back(random.below(tokens) / 2);
+    Matrix<T> x(random, rows, width, 3), to(random, tokens, width, 5);
+    if (!add) to.exact().fill(0);
+    for (Index r = 0; r < rows; ++r) {
+      for (Index c = 0; c < width; ++c) to.exact()(numbers[static_cast<std::size_t>(r)], c) += x.exact()(r, c);
+    }
+    cuda::scatter_rows<T, T>(queue, x.seen(), cuda::RowNumbers{numbers.data()}, to.view(), add);
+    CHECK(to.error(to.exact()) <= layer_limit<T>());
   }
   {
     Matrix<T> dy(random, 2, width), dx(2 * tokens, width);
@@ -341,25 +353,7 @@ class Device {
 };
 
 model::Vision<float> disturbed(const model::VisionConfig& config, Random& random) {
-  model::Vision<float> host(config);
-  for (nn::Parameter<float>* p : host.parameters()) {  // initial weights are small, and biases 0
-    for (Index i = 0; i < p->size(); ++i) p->value(i) += static_cast<float>(random.uniform(-0.1, 0.1));
-  }
-  return host;
-}
-
-using Values = std::vector<std::vector<double>>;
-Values values_of(const model::Vision<float>& model, bool gradients) {
-  Values all;
-  for (const nn::Parameter<float>* p : model.parameters()) all.push_back(values_of(gradients ? p->grad : p->value));
-  return all;
-}
-
-void check_each(const model::Vision<float>& model, const Values& got, const Values& wanted, double limit) {
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    INFO(model.parameters()[i]->name);
-    CHECK(relative_error(got[i], wanted[i]) <= limit);
-  }
+  return disturbed<model::Vision<float>>(config, random);
 }
 
 /// The gradient of every weight.

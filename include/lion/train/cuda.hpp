@@ -10,6 +10,7 @@
 /// Shown right on an emulated device (tests/simt); not run on a GPU yet (README).
 
 #include "lion/model/cuda.hpp"
+#include "lion/train/cuda/masked_language.hpp"
 #include "lion/train/cuda/vision.hpp"
 
 namespace lion::cuda {
@@ -17,6 +18,10 @@ namespace lion::cuda {
 /// model::Vision in training on a GPU.
 template <class T>
 using VisionTraining = VisionTrainingIn<T, Memory>;
+
+/// model::MaskedLanguage in training there.
+template <class T>
+using MaskedLanguageTraining = MaskedLanguageTrainingIn<T, Memory>;
 
 /// AdamW of a model in training there.
 template <class T>

@@ -8,8 +8,21 @@
 #include "lion/model/cuda/text_encoder.hpp"
 #include "lion/model/masked_language.hpp"
 #include "lion/nn/cuda/pool.hpp"
+#include "lion/nn/cuda/prediction_head.hpp"
 
 namespace lion::cuda {
+
+/// All layers, for inference and for training.
+template <class T>
+struct MaskedLanguageLayers {
+  TextEncoder<T> encoder;
+  PredictionHead<T> head;
+
+  template <class Image>
+  MaskedLanguageLayers(Image& image, const model::MaskedLanguageConfig& config)
+      : encoder(image, config),
+        head(image, "cls.predictions", encoder.word(), config.vocab_size, config.hidden_size, config.layer_norm_eps) {}
+};
 
 /// Token ids to logits over the vocabulary, for the tokens asked for, all in memory of the device; Memory, the queue
 /// and T as of VisionIn (model/cuda/vision.hpp).
@@ -52,28 +65,13 @@ class MaskedLanguageIn {
     if (text.tokens() == 0 || count == 0) return;
     layers.encoder.forward(queue, text, buffers.encoder);
     gather_rows<T>(queue, buffers.encoder.x, rows.data(), buffers.hidden);
-    layers.dense.forward(queue, buffers.hidden, buffers.transformed);
-    activate<Gelu>(queue, buffers.transformed);
-    layers.norm.forward(queue, buffers.transformed, buffers.transformed);
-    const View<const T, 2> word(layers.encoder.word(), {config_.vocab_size, config_.hidden_size});
-    queue.product(Product<T>{buffers.transformed, word, layers.bias, logits});
+    layers.head.forward(queue, buffers.hidden, buffers.transformed, logits);
   }
 
  private:
   static constexpr const char* kName = "masked_language";
 
-  struct Layers {
-    TextEncoder<T> encoder;
-    Linear<T> dense;
-    LayerNorm<T> norm;
-    const T* bias;  // [V]
-
-    Layers(WeightImage<T>& image, const model::MaskedLanguageConfig& config)
-        : encoder(image, config),
-          dense(image, "cls.predictions.transform.dense", config.hidden_size),
-          norm(image, "cls.predictions.transform.LayerNorm", config.layer_norm_eps),
-          bias(image.take("cls.predictions.bias")) {}
-  };
+  using Layers = MaskedLanguageLayers<T>;
 
   struct Buffers {
     typename TextEncoder<T>::Buffers encoder;

@@ -1,32 +1,15 @@
 #pragma once
-/// model::TextEncoder on the GPU, for inference: embeddings and blocks, which every text model shares.
+/// model::TextEncoder on the GPU: embeddings and blocks, which every text model shares.
 
 #include <string>
 #include <vector>
 
-#include "lion/model/masked_language_config.hpp"
+#include "lion/model/cuda/block_tapes.hpp"
+#include "lion/model/cuda/text_block.hpp"
 #include "lion/model/text_batch.hpp"
-#include "lion/nn/cuda/attention.hpp"
-#include "lion/nn/cuda/mlp.hpp"
 #include "lion/nn/cuda/text_embedding.hpp"
 
 namespace lion::cuda {
-
-/// What nn::PostNormBlock is: x = norm1(x + attention(x)), x = norm2(x + mlp(x)).
-template <class T>
-struct TextBlock {
-  MultiHeadAttention<T, nn::TextAttention> attn;
-  LayerNorm<T> norm1;
-  Mlp<T> mlp;
-  LayerNorm<T> norm2;
-
-  TextBlock(WeightImage<T>& image, const model::MaskedLanguageConfig& config, const std::string& name)
-      : attn(image, name + ".attention", config.hidden_size, config.num_attention_heads, config.mask_type, 0, 1,
-             config.layer_norm_after),
-        norm1(image, name + ".attention.output.LayerNorm", config.layer_norm_eps),
-        mlp(image, name + ".intermediate.dense", name + ".output.dense", config.hidden_size),
-        norm2(image, name + ".output.LayerNorm", config.layer_norm_eps) {}
-};
 
 /// All texts of a call are computed at once.
 template <class T>
@@ -34,7 +17,8 @@ class TextEncoder {
  public:
   using A = accumulator_t<T>;
 
-  TextEncoder(WeightImage<T>& image, const model::MaskedLanguageConfig& config)
+  template <class Image>
+  TextEncoder(Image& image, const model::MaskedLanguageConfig& config)
       : embeddings_(image, "bert.embeddings", config.position_embeddings, config.layer_norm_eps),
         width_(config.hidden_size),
         longest_(config.position_embeddings ? config.max_position_embeddings : 0) {
@@ -100,7 +84,7 @@ class TextEncoder {
   void forward(const Queue& queue, const model::TextInputs& text, Buffers& buffers) const {
     const nn::TokenBatch batch = batch_of(text);
     const View<T, 2>& x = buffers.x;
-    embeddings_.forward(queue, {text.ids, text.type_ids}, batch, x);
+    embeddings_.forward(queue, ids_of(text), batch, x);
     for (const TextBlock<T>& block : blocks_) {
       block.attn.forward(queue, x, buffers.y, x, buffers.wide, buffers.log_lambda, batch, buffers.attention);
       block.norm1.forward(queue, x, x);
@@ -109,7 +93,45 @@ class TextEncoder {
     }
   }
 
+  /// Memory of a training step; N tokens. `sums_size`: elements of sums that layers outside the encoder need.
+  struct Tape {
+    nn::TokenBatch batch;
+    A* statistics;  ///< [N,2] of the embeddings' norm
+    BlockTapes<TextBlock<T>, TextBlockTape<T>> blocks;
+    TextBlockScratch<T> scratch;
+    View<T, 2> x, dx;  ///< [N,C] after the last block, and the gradient that travels back
+
+    Tape(const TextEncoder& encoder, const model::TextInputs& text, Index sums_size, Arena& arena)
+        : batch(batch_of(text)),
+          statistics(arena.take<A>(2 * batch.tokens())),
+          blocks(encoder.blocks_, batch, arena),
+          scratch(encoder.blocks_.front(), batch, sums_size, arena),
+          x(take_rows<T>(arena, batch, encoder.width_)),
+          dx(take_rows<T>(arena, batch, encoder.width_)) {}
+  };
+
+  /// tape.x [N,C] becomes the last hidden states of all tokens.
+  template <class Queue>
+  void forward_train(const Queue& queue, const model::TextInputs& text, Tape& tape) const {
+    embeddings_.forward(queue, ids_of(text), tape.batch, tape.blocks[0].x, tape.statistics);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      const View<T, 2> out = i + 1 < blocks_.size() ? tape.blocks[i + 1].x : tape.x;
+      blocks_[i].forward_train(queue, out, tape.blocks[i], tape.scratch, tape.batch);
+    }
+  }
+
+  /// Adds to the weights' gradients, given tape.dx, which is overwritten, and the text as forward_train had it.
+  template <class Queue>
+  void backward(const Queue& queue, const TrainedWeights<T>& weights, const model::TextInputs& text, Tape& tape) const {
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      blocks_[i].backward(queue, weights, tape.dx, tape.blocks[i], tape.scratch, tape.batch);
+    }
+    embeddings_.backward(queue, weights, ids_of(text), tape.batch, tape.dx, tape.statistics, tape.x, tape.scratch.sums);
+  }
+
  private:
+  static nn::TokenIds ids_of(const model::TextInputs& text) { return {text.ids, text.type_ids}; }
+
   static nn::TokenBatch batch_of(const model::TextInputs& text) {
     return {text.ids.extent(0), text.ids.extent(1), {}, text.key_mask, text.cu_seqlens};
   }

@@ -82,7 +82,9 @@ struct AttentionTape {
 
   View<T, 2> qkv;       ///< [N,3C] before the feature map
   View<T, 2> features;  ///< [N,2C] φ(q), φ(k); qkv itself where there is no feature map
-  View<T, 2> y;         ///< [N,C] before the output projection
+  View<T, 2> y;         ///< [N,C] before the norm and the output projection
+  View<T, 2> normed;    ///< [N,C] before the output projection; y itself where there is no norm
+  A* statistics;        ///< [N,2] of the norm
   A* log_lambda;        ///< decay_size elements
   A* row_sum;           ///< [B,H,L], or the log-sum-exp of softmax
 
@@ -91,6 +93,8 @@ struct AttentionTape {
       : qkv(take_rows<T>(arena, batch, 3 * attention.width())),
         features(attention.has_features() ? take_rows<T>(arena, batch, 2 * attention.width()) : qkv),
         y(take_rows<T>(arena, batch, attention.width())),
+        normed(attention.has_norm() ? take_rows<T>(arena, batch, attention.width()) : y),
+        statistics(attention.has_norm() ? arena.take<A>(2 * batch.tokens()) : nullptr),
         log_lambda(arena.take<A>(attention.decay_size(batch))),
         row_sum(arena.take<A>(batch.tokens() * attention.heads())) {}
 };
@@ -172,8 +176,9 @@ class MultiHeadAttention {
     proj_.forward(queue, y, x, x);
   }
 
-  // ---------------------------------------------------------------------------------------- training: no norm
+  // ------------------------------------------------------------------------------------------------ training
 
+  bool has_norm() const { return norm_.has_value(); }
   bool has_features() const {
     return std::visit([](const auto& core) { return core.has_features; }, core_);
   }
@@ -186,8 +191,8 @@ class MultiHeadAttention {
   Index backward_scratch(Index tokens) const {
     return std::visit(
         [&](const auto& core) {
-          return (std::max)(
-              {qkv_.backward_scratch(tokens), proj_.backward_scratch(tokens), core.backward_scratch(tokens)});
+          return (std::max)({qkv_.backward_scratch(tokens), proj_.backward_scratch(tokens),
+                             core.backward_scratch(tokens), LayerNorm<T>::backward_scratch(tokens, width_)});
         },
         core_);
   }
@@ -204,22 +209,26 @@ class MultiHeadAttention {
           core.forward(queue, tape.features, tape.qkv, tape.log_lambda, tape.y, tape.row_sum, batch, workspace);
         },
         core_);
-    proj_.forward(queue, tape.y, out, x);
+    if (norm_) norm_->forward(queue, tape.y, tape.normed, tape.statistics);
+    proj_.forward(queue, tape.normed, out, x);
   }
 
-  /// dz [N,C] (overwritten) from dout, and the weights' gradients are added; `sums` has backward_scratch(N) elements.
+  /// dz [N,C] = residual, if there is one, + the gradient of z from dout, and the weights' gradients are added; `sums`
+  /// has backward_scratch(N) elements.
   template <class Queue>
   void backward(const Queue& queue, const TrainedWeights<T>& weights, const View<const T, 2>& dout,
                 const View<const T, 2>& z, const AttentionTape<T>& tape, AttentionScratch<T>& scratch,
-                const View<T, 2>& dz, const nn::TokenBatch& batch, A* sums) const {
-    proj_.backward_weights(queue, weights, dout, tape.y, sums);
+                const View<T, 2>& dz, const nn::TokenBatch& batch, A* sums,
+                const View<const T, 2>& residual = {}) const {
+    proj_.backward_weights(queue, weights, dout, tape.normed, sums);
     proj_.backward_input(queue, dout, scratch.dy);
+    if (norm_) norm_->backward(queue, weights, scratch.dy, tape.y, tape.statistics, scratch.dy, sums, false);
     std::visit(
         [&](const auto& core) {
           core.backward(queue, tape.features, tape.qkv, tape.log_lambda, tape.y, tape.row_sum, scratch.dy, scratch.dqkv,
                         scratch.dlog_lambda, batch, scratch.workspace);
           qkv_.backward_weights(queue, weights, scratch.dqkv, z, sums);
-          qkv_.backward_input(queue, scratch.dqkv, dz);
+          qkv_.backward_input(queue, scratch.dqkv, dz, residual);
           core.backward_decays(queue, weights, z, tape.log_lambda, scratch.dlog_lambda, dz, sums);
         },
         core_);

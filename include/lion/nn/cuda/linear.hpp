@@ -30,6 +30,8 @@ class Linear {
   template <class Image>
   Linear(Image& image, const std::string& name, Index in, float factor = 1)
       : Linear(image, std::vector<std::string>{name}, in, factor) {}
+  /// Over weights [O,I] and biases [O] that lie there.
+  Linear(const T* weight, const T* bias, Index in, Index out) : weight_(weight), bias_(bias), in_(in), out_(out) {}
 
   Index in() const { return in_; }
   Index out() const { return out_; }
@@ -41,10 +43,11 @@ class Linear {
     queue.product(Product<T>{x, weight(), bias_, y, residual});
   }
 
-  /// dx [N,I] = dy W of dy [N,O].
+  /// dx [N,I] = dy W + residual, which may be dx or absent, of dy [N,O].
   template <class Queue>
-  void backward_input(const Queue& queue, const View<const T, 2>& dy, const View<T, 2>& dx) const {
-    queue.product(Product<T>{dy, turned(weight()), nullptr, dx});
+  void backward_input(const Queue& queue, const View<const T, 2>& dy, const View<T, 2>& dx,
+                      const View<const T, 2>& residual = {}) const {
+    queue.product(Product<T>{dy, turned(weight()), nullptr, dx, residual});
   }
 
   /// Adds to the gradients of weight and bias; x as forward had it. `sums` is scratch of backward_scratch(N) elements.

@@ -37,18 +37,20 @@ class Mlp {
     fc2_.forward(queue, activated, y, residual);
   }
 
-  /// dx [N,C] (overwritten) from dy, and the weights' gradients are added; preactivations as forward_train left them;
-  /// `activated`, `dhidden` [N,M] and `sums`, of backward_scratch(N) elements, are scratch.
+  /// dx [N,C] = residual, if there is one, + the gradient of x from dy, and the weights' gradients are added;
+  /// preactivations as forward_train left them; `activated`, `dhidden` [N,M] and `sums`, of backward_scratch(N)
+  /// elements, are scratch.
   template <class Queue>
   void backward(const Queue& queue, const TrainedWeights<T>& weights, const View<const T, 2>& dy,
                 const View<const T, 2>& x, const View<const T, 2>& preactivations, const View<T, 2>& activated,
-                const View<T, 2>& dhidden, const View<T, 2>& dx, accumulator_t<T>* sums) const {
+                const View<T, 2>& dhidden, const View<T, 2>& dx, accumulator_t<T>* sums,
+                const View<const T, 2>& residual = {}) const {
     activate<Gelu, T>(queue, preactivations, activated);
     fc2_.backward_weights(queue, weights, dy, activated, sums);
     fc2_.backward_input(queue, dy, dhidden);
     activate_backward<Gelu, T>(queue, preactivations, dhidden);
     fc1_.backward_weights(queue, weights, dhidden, x, sums);
-    fc1_.backward_input(queue, dhidden, dx);
+    fc1_.backward_input(queue, dhidden, dx, residual);
   }
   Index backward_scratch(Index tokens) const {
     return (std::max)(fc1_.backward_scratch(tokens), fc2_.backward_scratch(tokens));

@@ -1,6 +1,8 @@
 #pragma once
 /// The losses of a classifier on the GPU: cross-entropy as lion/train has it, in float.
 
+#include <span>
+
 #include "lion/nn/cuda/rows.hpp"
 #include "lion/train/softmax_loss.hpp"
 
@@ -70,9 +72,46 @@ struct LossKernel {
   }
 };
 
+/// What each label counts of a loss: 1/labelled, or if that is 0 one share of all that there are. One warp.
+struct LabelShareKernel {
+  static constexpr int kThreads = 32;
+
+  struct Parameters {
+    const Index* labels;  // [count]
+    Index count, labelled;
+    double* share;
+  };
+
+  template <class Dev>
+  LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
+    int labelled = 0;
+    for (Index r = dev.lane(); r < p.count; r += 32) labelled += p.labels[r] >= 0 ? 1 : 0;
+    labelled = sum_of_warp(dev, labelled);
+    if (dev.lane() != 0) return;
+    const double among = p.labelled > 0 ? static_cast<double>(p.labelled) : static_cast<double>(labelled);
+    *p.share = among > 0 ? 1 / among : 0;
+  }
+};
+
+/// The share of its label's id, and nothing of others; of rows without a label nothing at all.
+struct SharedLabels {
+  const Index* labels;
+  const double* share;
+  LION_HOST_DEVICE double operator()(Index b, Index k) const { return k == labels[b] ? *share : 0; }
+};
+
+/// Labels that count 1/labelled each, or if that is 0 one share of all that are at least 0; others are none. `share` is
+/// memory of the device.
+template <class Queue>
+SharedLabels shared_labels(const Queue& queue, std::span<const Index> labels, Index labelled, double* share) {
+  queue.template launch<LabelShareKernel>("label_share", {1, 1, 1}, 0,
+                                          {labels.data(), static_cast<Index>(labels.size()), labelled, share});
+  return {labels.data(), share};
+}
+
 /// *loss = weight · Σ_b −Σ_k target(b,k) log softmax(logits)_k, or += it if `add`, and its gradient to dlogits [B,K].
-/// `target` is train::detail's SmoothedLabels or SoftTargets<float>, over memory of the device; `losses` [B] is
-/// scratch.
+/// `target` is train::detail's SmoothedLabels or SoftTargets<float>, over memory of the device, or SharedLabels;
+/// `losses` [B] is scratch. dlogits may be logits.
 template <class T, class Target, class Queue>
 void weighted_cross_entropy(const Queue& queue, const View<const T, 2>& logits, const Target& target, double weight,
                             const View<T, 2>& dlogits, accumulator_t<T>* losses, double* loss, bool add = false) {

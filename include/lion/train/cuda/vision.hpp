@@ -5,13 +5,14 @@
 #include <span>
 #include <string>
 
+#include "lion/model/cuda/block_tapes.hpp"
 #include "lion/model/cuda/scratch.hpp"
 #include "lion/model/cuda/vision_grid.hpp"
 #include "lion/model/cuda/vision_layers.hpp"
 #include "lion/model/vision.hpp"
 #include "lion/nn/cuda/pool.hpp"
-#include "lion/train/cuda/adamw.hpp"
 #include "lion/train/cuda/cross_entropy.hpp"
+#include "lion/train/cuda/trained_model.hpp"
 
 namespace lion::cuda {
 
@@ -40,27 +41,23 @@ struct VisionBatch {
 /// order and form, and softmax, distilled or not, on images of the model's own size; what the CPU trains beside that is
 /// refused.
 template <class T, class Memory>
-class VisionTrainingIn {
+class VisionTrainingIn : public TrainedModel<model::Vision<float>, T, Memory> {
  public:
+  using Base = TrainedModel<model::Vision<float>, T, Memory>;
   using A = accumulator_t<T>;
-  static_assert(!std::same_as<T, half>,
-                "lion::cuda::VisionTraining: T must be float or lion::bfloat16, whose range holds gradients");
 
   /// The weights of `host`, uploaded. Throws ArgumentError that names an option of its configuration that does not
   /// train on a GPU.
   explicit VisionTrainingIn(const model::Vision<float>& host, const VisionTrainingOptions& options = {})
-      : config_(supported(host.config())), options_(options) {
+      : Base("vision"), config_(supported(host.config())), label_smoothing_(options.label_smoothing) {
     train::detail::check_fraction("vision", "label_smoothing", options.label_smoothing);
-    layers_.emplace(
-        memory_.upload(host.parameters(), [&](TrainedImage<T>& image) { return VisionLayers<T>(image, config_); }));
-    optimiser_.emplace(memory_, options.adamw, options.max_norm);
+    layers_.emplace(Base::upload(host, options.adamw, options.max_norm,
+                                 [&](TrainedImage<T>& image) { return VisionLayers<T>(image, config_); }));
     grid_ = VisionGrid<A, Memory>(config_, nullptr, side(), side());
     for (VisionBlock<T>& block : layers_->blocks) {
       block.attn.set_form(parse_form(config_.form, config_.chunk_size));
     }
   }
-  VisionTrainingIn(const VisionTrainingIn&) = delete;
-  VisionTrainingIn& operator=(const VisionTrainingIn&) = delete;
 
   const model::VisionConfig& config() const { return config_; }
 
@@ -83,9 +80,9 @@ class VisionTrainingIn {
   template <class Queue>
   void step(const VisionBatch<T>& batch, const double* learning_rate, double* loss, Workspace& workspace,
             const Queue& queue) {
-    require_memory("learning_rate", learning_rate);
+    Base::require_memory("learning_rate", learning_rate);
     backward(batch, loss, workspace, queue);
-    update(learning_rate, queue);
+    Base::update(learning_rate, queue);
   }
 
   /// Adds to the gradients that of the loss: the mean over the batch of the cross-entropy, of a distilled model by half
@@ -95,7 +92,7 @@ class VisionTrainingIn {
   template <class Queue>
   void backward(const VisionBatch<T>& batch, double* loss, Workspace& workspace, const Queue& queue, Index rows = 0) {
     const double count = check(batch, rows);
-    require_memory("loss", loss);
+    Base::require_memory("loss", loss);
     const Index samples = batch.images.extent(0);
     Arena arena = device_arena("vision", workspace, workspace_size(samples));
     Tape tape(*this, samples, arena);
@@ -112,48 +109,20 @@ class VisionTrainingIn {
       } else if (batch.targets) {
         loss_of(train::detail::SoftTargets<float>{batch.targets});
       } else {
-        loss_of(train::detail::SmoothedLabels(batch.labels, options_.label_smoothing, config_.num_classes));
+        loss_of(train::detail::SmoothedLabels(batch.labels, label_smoothing_, config_.num_classes));
       }
-      head.backward_weights(queue, memory_.weights(), tape.dlogits, tape.pooled_of(h), tape.blocks.sums);
+      head.backward_weights(queue, Base::weights(), tape.dlogits, tape.pooled_of(h), tape.blocks.sums);
       head.backward_input(queue, tape.dlogits, tape.dpooled_of(h));
     }
     backward_layers(tape, queue);
   }
 
-  /// A step of AdamW along the gradients, which are 0 afterwards. The learning rate is in memory of the device.
-  template <class Queue>
-  void update(const double* learning_rate, const Queue& queue) {
-    require_memory("learning_rate", learning_rate);
-    optimiser_->step(memory_.weights(), learning_rate, queue);
-  }
-
-  /// The gradients are 0, without a step: what `backward` has added is forgotten.
-  template <class Queue>
-  void zero_gradients(const Queue& queue) {
-    const TrainedWeights<T>& weights = memory_.weights();
-    clear(queue, View<A, 2>(weights.gradients, {1, weights.count}));
-  }
-
-  // These copy from or to the device and wait for that, but not for a stream: first let what was started end.
-
-  /// The weights to a model of the same configuration.
-  void download(model::Vision<float>& to) const { memory_.download_values(to.parameters()); }
-  /// The gradients, likewise.
-  void download_gradients(model::Vision<float>& to) const { memory_.download_gradients(to.parameters()); }
-  /// Steps so far, and the norm that the last step's gradients had, which is known if max_norm is not 0.
-  AdamWProgress progress() const { return optimiser_->progress(); }
-  /// What AdamW remembers, in the order of the model's parameters: a train::AdamW of theirs restores it.
-  train::AdamWState<float> state() const { return optimiser_->state(memory_); }
-  /// Goes on from such a state. Throws ArgumentError if it is of another model.
-  void restore(const train::AdamWState<float>& state) { optimiser_->restore(memory_, state); }
-
  private:
   /// Memory of a step; N = B·L tokens, R heads.
   struct Tape {
     nn::TokenBatch batch;
-    View<T, 2> unfolded;      ///< [N,I·P·P]
-    std::size_t block_bytes;  ///< of one block's tape: all have the same
-    std::byte* of_blocks;
+    View<T, 2> unfolded;  ///< [N,I·P·P]
+    BlockTapes<VisionBlock<T>, VisionBlockTape<T>> tapes;
     VisionBlockScratch<T> blocks;
     View<T, 2> x, dx;    ///< [N,C] after the last block, and the gradient that travels back
     A* statistics;       ///< [R·N,2] of the last norm
@@ -166,8 +135,7 @@ class VisionTrainingIn {
     Tape(const VisionTrainingIn& model, Index samples, Arena& arena)
         : batch{samples, model.length(), model.grid_.orders()},
           unfolded(take_rows<T>(arena, batch, model.layers_->patch.in())),
-          block_bytes(bytes_of(model.layers_->blocks.front(), batch)),
-          of_blocks(arena.take<std::byte>(static_cast<Index>(block_bytes) * model.config_.depth)),
+          tapes(model.layers_->blocks, batch, arena),
           blocks(model.layers_->blocks.front(), batch, model.sums_size(batch), arena),
           x(take_rows<T>(arena, batch, model.config_.embed_dim)),
           dx(take_rows<T>(arena, batch, model.config_.embed_dim)),
@@ -188,19 +156,7 @@ class VisionTrainingIn {
     View<T, 2> of_head(const View<T, 2>& x_of, std::size_t h) const {
       return View<T, 2>(x_of.at(static_cast<Index>(h) * batch.samples), {batch.samples, x_of.extent(1)});
     }
-
-    static std::size_t bytes_of(const VisionBlock<T>& block, const nn::TokenBatch& batch) {
-      Arena counting;
-      VisionBlockTape<T>(block, batch, counting);
-      return aligned(counting.used());
-    }
   };
-
-  /// Laid out anew whenever it is asked for, so that a step allocates nothing.
-  VisionBlockTape<T> block_tape(const Tape& tape, std::size_t i) const {
-    Arena arena(tape.of_blocks + i * tape.block_bytes);
-    return VisionBlockTape<T>(layers_->blocks[i], tape.batch, arena);
-  }
 
   Index side() const { return config_.image_size / config_.patch_size; }
   Index length() const { return config_.prefix() + side() * side(); }
@@ -224,10 +180,6 @@ class VisionTrainingIn {
     return config;
   }
 
-  static void require_memory(const char* name, const double* data) {
-    if (!data) throw ArgumentError(std::string("vision: ") + name + " is null, expected memory of the device");
-  }
-
   /// What the sum of the losses is divided by.
   double check(const VisionBatch<T>& batch, Index rows) const {
     const Shape<4>& shape = batch.images.shape();
@@ -247,13 +199,13 @@ class VisionTrainingIn {
   template <class Queue>
   void forward(const View<const T, 4>& images, Tape& tape, const Queue& queue) const {
     const VisionLayers<T>& layers = *layers_;
-    const View<T, 2> first = block_tape(tape, 0).x;
+    const View<T, 2> first = tape.tapes[0].x;
     unfold(queue, images, config_.patch_size, config_.prefix(), tape.unfolded);
     layers.patch.forward(queue, tape.unfolded, first);
     place(queue, first, layers.prefix, layers.positions, tape.batch.length, config_.prefix());
     for (std::size_t i = 0; i < layers.blocks.size(); ++i) {
-      const View<T, 2> out = i + 1 < layers.blocks.size() ? block_tape(tape, i + 1).x : tape.x;
-      layers.blocks[i].forward_train(queue, out, block_tape(tape, i), tape.blocks, tape.batch);
+      const View<T, 2> out = i + 1 < layers.blocks.size() ? tape.tapes[i + 1].x : tape.x;
+      layers.blocks[i].forward_train(queue, out, tape.tapes[i], tape.blocks, tape.batch);
     }
     if (pools_mean()) {
       layers.norm.forward(queue, tape.x, tape.blocks.z, tape.statistics);
@@ -268,7 +220,7 @@ class VisionTrainingIn {
   template <class Queue>
   void backward_layers(Tape& tape, const Queue& queue) const {
     const VisionLayers<T>& layers = *layers_;
-    const TrainedWeights<T>& weights = memory_.weights();
+    const TrainedWeights<T>& weights = Base::weights();
     if (pools_mean()) {
       mean_backward<T>(queue, tape.dpooled, tape.blocks.dz);
       layers.norm.backward(queue, weights, tape.blocks.dz, tape.x, tape.statistics, tape.dx, tape.blocks.sums, false);
@@ -280,7 +232,7 @@ class VisionTrainingIn {
       }
     }
     for (std::size_t i = layers.blocks.size(); i-- > 0;) {
-      layers.blocks[i].backward(queue, weights, tape.dx, block_tape(tape, i), tape.blocks, tape.batch);
+      layers.blocks[i].backward(queue, weights, tape.dx, tape.tapes[i], tape.blocks, tape.batch);
     }
     place_backward(queue, weights, tape.dx, layers.prefix, layers.positions, tape.batch.length, config_.prefix(),
                    tape.blocks.sums);
@@ -297,10 +249,8 @@ class VisionTrainingIn {
   }
 
   model::VisionConfig config_;
-  VisionTrainingOptions options_;
-  TrainedMemory<T, Memory> memory_;
+  double label_smoothing_;
   std::optional<VisionLayers<T>> layers_;
-  std::optional<AdamWIn<T, Memory>> optimiser_;
   VisionGrid<A, Memory> grid_;
 };
 
