@@ -15,9 +15,10 @@ struct Device {
   bool cuda() const { return name == "cuda"; }
 };
 
-inline void add_device(CLI::App& app, Device& device) {
-  app.add_option("--device", device.name, "cpu, or cuda for inference on a GPU")->capture_default_str();
-  app.add_option("--dtype", device.dtype, "with --device cuda: float32, bfloat16 or float16")->capture_default_str();
+inline void add_device(CLI::App& app, Device& device, const std::string& what = "inference",
+                       const std::string& types = "float32, bfloat16 or float16") {
+  app.add_option("--device", device.name, "cpu, or cuda for " + what + " on a GPU")->capture_default_str();
+  app.add_option("--dtype", device.dtype, "with --device cuda: " + types)->capture_default_str();
 }
 
 /// Throws for what this build or the flags beside it do not have. `other`: a flag that is for the CPU alone and was

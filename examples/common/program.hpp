@@ -4,7 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <initializer_list>
 #include <iostream>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -45,6 +47,16 @@ inline void add_threads(CLI::App& app, Index& threads) {
 
 inline void check_threads(Index threads) {
   if (threads < 0) throw ArgumentError("--threads is " + std::to_string(threads) + ", expected at least 0");
+}
+
+/// A flag for each key of a model's configuration: --image-size for image_size.
+inline void add_config(CLI::App& app, std::map<std::string, std::string>& config,
+                       std::initializer_list<const char*> keys, const std::string& group) {
+  for (const char* key : keys) {
+    std::string flag = std::string("--") + key;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    app.add_option(flag, config[key])->group(group);
+  }
 }
 
 inline void add_pack(CLI::App& app, std::string& type) {

@@ -1,7 +1,6 @@
 /// Fills in the [MASK]s of a text, or computes the logits, loss and gradients of a batch from a file.
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <iostream>
 #include <map>
 #include <string>
@@ -171,13 +170,10 @@ int main(int argc, char** argv) {
   add_pack(app, options.pack);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
-  const std::string group = "The model, where neither metadata nor tensors say or are to be overruled";
-  for (const char* key : {"vocab_size", "hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size",
-                          "max_position_embeddings", "type_vocab_size", "mask_type", "position_embedding",
-                          "layer_norm_after", "layer_norm_eps", "d_state", "head_dim"}) {
-    std::string flag = std::string("--") + key;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    app.add_option(flag, options.config[key])->group(group);
-  }
+  add_config(app, options.config,
+             {"vocab_size", "hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size",
+              "max_position_embeddings", "type_vocab_size", "mask_type", "position_embedding", "layer_norm_after",
+              "layer_norm_eps", "d_state", "head_dim"},
+             "The model, where neither metadata nor tensors say or are to be overruled");
   return run(app, argc, argv, [&] { run_program(options); });
 }

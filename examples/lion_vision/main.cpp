@@ -1,4 +1,4 @@
-/// Classifies an image, or computes the logits and gradients of a batch from a file.
+/// Classifies an image, or computes the logits and gradients of a batch from a file; trains a model (train.cpp).
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/device.hpp"
@@ -22,6 +23,7 @@
 #include "lion/train/cross_entropy.hpp"
 #include "lion/train/distillation.hpp"
 #include "lion_vision/on_gpu.hpp"
+#include "lion_vision/train.hpp"
 
 namespace lion::examples {
 namespace {
@@ -120,7 +122,8 @@ void run_program(const Options& options) {
   }
   model::Vision<float> model(model::vision_config_from(metadata), model::Initial::zero);
   const model::VisionConfig& config = model.config();
-  io::load_weights(file, model);
+  // A checkpoint has moments beside the weights.
+  io::load_weights(file, model, {.allow_unexpected = file.metadata("checkpoint.version").has_value()});
   pack(model, options.pack, options.backward);
   ThreadPool pool(options.threads);
 
@@ -169,13 +172,15 @@ void run_program(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace lion::examples;
+  if (argc > 1 && std::string_view(argv[1]) == "train") return train_command(argc - 1, argv + 1);
   CLI::App app(
       "Runs a vision model (LION under any mask, or a softmax ViT, distilled or not; Hydra; Vim) from a weights file "
       "under the names of timm/DeiT or of Hydra's and Vim's authors. With --image it prints the top 5 classes; with "
       "--input it writes the logits of the tensor "
       "image [B,channels,height,width] and, with --backward, the loss of label [B], if distilled by half with that of "
       "teacher_label [B], and grad.NAME of every weight. "
-      "Size, crop, mean and deviation of images come from the weights' metadata, else they are ImageNet's.",
+      "Size, crop, mean and deviation of images come from the weights' metadata, else they are ImageNet's. "
+      "lion_vision train, a command with flags of its own, trains one.",
       "lion_vision");
   Options options;
   app.add_option("--weights", options.weights, "safetensors file with the weights")->required();
@@ -189,13 +194,9 @@ int main(int argc, char** argv) {
   add_pack(app, options.pack);
   app.add_option("--form", options.config["form"], "full, rnn, chunk or auto [metadata, else auto]");
   app.add_option("--chunk-size", options.config["chunk_size"], "tokens in a chunk [metadata, else 64]");
-  const std::string group = "The model, where the metadata does not say or is to be overruled";
-  for (const char* key :
-       {"kind", "image_size", "patch_size", "in_chans", "embed_dim", "num_heads", "depth", "num_classes", "mask_type",
-        "order", "pos_emb", "cls_tok", "distilled", "mlp_ratio", "d_state", "head_dim"}) {
-    std::string flag = std::string("--") + key;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    app.add_option(flag, options.config[key])->group(group);
-  }
+  add_config(app, options.config,
+             {"kind", "image_size", "patch_size", "in_chans", "embed_dim", "num_heads", "depth", "num_classes",
+              "mask_type", "order", "pos_emb", "cls_tok", "distilled", "mlp_ratio", "d_state", "head_dim"},
+             "The model, where the metadata does not say or is to be overruled");
   return run(app, argc, argv, [&] { run_program(options); });
 }

@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "examples/run_program.hpp"
@@ -248,4 +250,121 @@ TEST_CASE("lion_vision says what is wrong and writes nothing") {
                   "safetensors: " + kGolden + "softmax.expected.safetensors: has no tensor 'teacher_label'");
   require_refused({"--weights", weights, "--input", weights, "--output", kOutput},
                   "safetensors: " + weights + ": has no tensor 'image'");
+}
+
+namespace {
+
+const std::string kData = "examples-vision-images";
+
+/// Twelve pictures of a folder's class: red with `red` of 255, some noise.
+void write_class(const std::string& folder, int red) {
+  std::filesystem::create_directories(folder);
+  for (int n = 0; n < 12; ++n) {
+    std::ofstream file(folder + "/" + std::to_string(n) + ".ppm", std::ios::binary);
+    file << "P6\n10 9\n255\n";
+    for (int i = 0; i < 90; ++i) {
+      for (int value : {red, (i * 7 + n * 29) % 256, (i * n) % 256}) file.put(static_cast<char>(value));
+    }
+  }
+}
+
+/// A small model, where `more` does not say otherwise.
+std::vector<std::string> training(std::vector<std::string> more) {
+  const std::vector<std::pair<std::string, std::string>> defaults{
+      {"--data", kData + "/train"}, {"--batch", "5"},      {"--epochs", "6"},
+      {"--learning-rate", "0.01"},  {"--warmup", "1"},     {"--seed", "3"},
+      {"--image-size", "8"},        {"--patch-size", "4"}, {"--embed-dim", "16"},
+      {"--num-heads", "2"},         {"--depth", "1"},      {"--threads", "1"}};
+  for (const auto& [flag, value] : defaults) {
+    if (std::find(more.begin(), more.end(), flag) == more.end()) more.insert(more.end(), {flag, value});
+  }
+  more.insert(more.begin(), "train");
+  return more;
+}
+
+/// The lines that begin with "epoch ".
+std::vector<std::string> epochs(const Ran& ran) {
+  std::vector<std::string> lines;
+  std::istringstream out(ran.out);
+  for (std::string line; std::getline(out, line);) {
+    if (line.starts_with("epoch ")) lines.push_back(line);
+  }
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("lion_vision train learns a folder of images, and goes on where it stopped") {
+  std::filesystem::remove_all(kData);
+  for (const std::string part : {"/train", "/validation"}) {
+    write_class(kData + part + "/blood", 230);
+    write_class(kData + part + "/sea", 20);
+  }
+  const std::string straight = kData + "/straight.safetensors", stopped = kData + "/stopped.safetensors";
+  const auto plain = [](const std::string& save, std::vector<std::string> more = {}) {
+    more.insert(more.end(), {"--augment", "none", "--clip", "1", "--drop-path", "0.1", "--save", save, "--validation",
+                             kData + "/validation"});
+    return run(training(std::move(more)));
+  };
+  const Ran ran = plain(straight);
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  REQUIRE(ran.out.starts_with("24 images of 2 classes; 6 epochs of 4 steps, 0 of 24 taken\n"));
+  const std::vector<std::string> all = epochs(ran);
+  REQUIRE(all.size() == 6);
+  REQUIRE(all.back().starts_with("epoch 6  loss "));
+  REQUIRE(all.back().ends_with("  validation 100.00 %"));
+
+  REQUIRE(plain(stopped, {"--stop-after", "2", "--workers", "0"}).code == 0);
+  REQUIRE(SafetensorsFile::open(stopped).metadata("optimiser.steps") == "8");
+  REQUIRE(plain(stopped).err ==
+          "lion_vision train: --save is " + stopped + ", which is there: add --resume to go on with it\n");
+  const Ran resumed = plain(stopped, {"--resume"});
+  REQUIRE(resumed.code == 0);
+  REQUIRE(epochs(resumed) == std::vector<std::string>(all.begin() + 2, all.end()));
+  REQUIRE(read_text(stopped) == read_text(straight));
+  REQUIRE(plain(stopped, {"--resume", "--label-smoothing", "0.2"})
+              .err.ends_with("settings that differ: 'train_label_smoothing' is '0.1', expected '0.2'\n"));
+
+  // The checkpoint is a weights file: it tells a picture's class.
+  const Ran seen = run({"--weights", straight, "--image", kData + "/validation/sea/7.ppm"});
+  REQUIRE(seen.err == "");
+  REQUIRE(seen.out.find("\n1 ") < seen.out.find("\n0 "));
+
+  // DeiT's augmentation and mixed targets.
+  const Ran mixed = run(training({"--save", kData + "/mixed.safetensors", "--stop-after", "1"}));
+  INFO(mixed.err);
+  REQUIRE(mixed.code == 0);
+  REQUIRE(epochs(mixed).size() == 1);
+}
+
+TEST_CASE("lion_vision train says what is wrong") {
+  std::filesystem::remove_all(kData);
+  write_class(kData + "/train/blood", 230);
+  write_class(kData + "/other/sea", 20);
+  const auto refused = [](std::vector<std::string> more, const std::string& message) {
+    const std::string save = kData + "/none.safetensors";
+    more.insert(more.end(), {"--save", save});
+    const Ran ran = run(training(std::move(more)));
+    REQUIRE(ran.err == "lion_vision train: " + message + "\n");
+    REQUIRE(ran.code == 1);
+    REQUIRE(!std::filesystem::exists(save));
+  };
+  refused({"--epochs", "0"}, "--epochs is 0, expected at least 1");
+  refused({"--clip", "-1"}, "--clip is -1, expected a finite value of at least 0");
+  refused({"--label-smoothing", "2"}, "--label-smoothing is 2, expected a value in [0, 1]");
+  refused({"--augment", "all"}, "--augment is 'all', expected deit or none");
+  refused({"--augment", "deit", "--in-chans", "1"}, "--augment is deit, expected none for images of one channel");
+  refused({"--size", "huge"}, "--size is 'huge', expected tiny, small, base, hydra or vim");
+  refused({"--distilled", "True"}, "--distilled is True, expected False: there is no teacher here");
+  refused({"--workers", "-1"}, "--workers is -1, expected at least 0");
+  refused({"--batch", "13"}, "Batches: batch is 13, expected a value in [1, 12]");
+  refused({"--validation", kData + "/other"},
+          "--validation is " + kData + "/other, which has other classes than " + kData + "/train");
+  refused({"--learning-rate", "1e38"}, "the loss of step 2 is not finite: nothing is saved since the last whole epoch");
+#ifdef LION_EXAMPLES_CUDA
+  refused({"--device", "cuda", "--dtype", "float16"}, "--dtype is 'float16', expected float32 or bfloat16");
+#else
+  refused({"--device", "cuda"}, "--device cuda is not in this build, configure it with -DLION_CUDA=ON");
+#endif
 }
