@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
-#include <utility>
 
 #include "lion/core/config.hpp"
 #include "lion/core/tensor.hpp"
@@ -25,19 +24,47 @@ inline constexpr Index kStripWidth = 2 * kWidth<A>;
 inline constexpr Index kStripDepth = 384;
 inline constexpr std::size_t kStrips = 2;
 
+/// Which entries of two rows of a square, of those of the first and then the second, one step makes a row of.
+template <Index apart, Index W, bool second>
+struct TurnedEntries {
+  static constexpr Index at(Index lane) {
+    if (second) return (lane & apart) ? W + lane : lane + apart;
+    return (lane & apart) ? W + lane - apart : lane;
+  }
+};
+
+/// Entries of x and y. Written out: nvcc 13 drops the dots of a pack among a builtin's arguments.
+template <class From, class V>
+inline V shuffled(V x, V y) {
+  constexpr Index n = sizeof(V) / sizeof(x[0]);
+  static_assert(n == 2 || n == 4 || n == 8 || n == 16);
+  if constexpr (n == 2) {
+    return __builtin_shufflevector(x, y, From::at(0), From::at(1));
+  } else if constexpr (n == 4) {
+    return __builtin_shufflevector(x, y, From::at(0), From::at(1), From::at(2), From::at(3));
+  } else if constexpr (n == 8) {
+    return __builtin_shufflevector(x, y, From::at(0), From::at(1), From::at(2), From::at(3), From::at(4), From::at(5),
+                                   From::at(6), From::at(7));
+  } else {
+    return __builtin_shufflevector(x, y, From::at(0), From::at(1), From::at(2), From::at(3), From::at(4), From::at(5),
+                                   From::at(6), From::at(7), From::at(8), From::at(9), From::at(10), From::at(11),
+                                   From::at(12), From::at(13), From::at(14), From::at(15));
+  }
+}
+
 /// Turns a square of W vectors: rows i whose bit `apart` is clear change their entries whose bit is set for those of
 /// row i + apart whose bit is clear; then the same with half as much.
-template <Index apart, class A, Index... lane>
-void turn_square(Packed<A>* rows, std::integer_sequence<Index, lane...> lanes) {
+template <Index apart, class A>
+void turn_square(Packed<A>* rows) {
   constexpr Index W = kWidth<A>;
   LION_UNROLL_BY(16)
   for (Index i = 0; i < W; ++i) {
     if (i & apart) continue;
     const Packed<A> above = rows[i], below = rows[i + apart];
-    rows[i] = __builtin_shufflevector(above, below, (lane & apart ? W + lane - apart : lane)...);
-    rows[i + apart] = __builtin_shufflevector(above, below, (lane & apart ? W + lane : lane + apart)...);
+    rows[i] = shuffled<TurnedEntries<apart, W, false>>(above, below);
+    rows[i + apart] = shuffled<TurnedEntries<apart, W, true>>(above, below);
   }
-  if constexpr (apart > 1) turn_square<apart / 2, A>(rows, lanes);
+  if constexpr (apart > 1) turn_square<apart / 2, A>(rows);
 }
 
 /// to [depth, strip] = wᵀ of w [strip, depth], whose rows are `stride` apart: by squares in registers.
@@ -50,7 +77,7 @@ void turn(const A* w, Index stride, Index depth, A* to) {
       Packed<A> rows[W];
       LION_UNROLL_BY(16)
       for (Index i = 0; i < W; ++i) rows[i] = load(w + (j + i) * stride + p);
-      turn_square<W / 2, A>(rows, std::make_integer_sequence<Index, W>());
+      turn_square<W / 2, A>(rows);
       LION_UNROLL_BY(16)
       for (Index i = 0; i < W; ++i) store(to + (p + i) * width + j, rows[i]);
     }
