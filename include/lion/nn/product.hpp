@@ -182,7 +182,7 @@ void linear_product_weight_gradient(const View<const S, 2>& dy, const View<const
   // Small weights are cut finer, or there would be fewer tiles than threads.
   const Index tile = dy.extent(1) * in >= 16 * kRowBlock * kRowBlock ? cpu::kWeightRows : kRowBlock / 2;
   const Index others = static_cast<Index>(dw.size()) * detail::blocks(out, tile);
-  const Index columns = detail::task_columns(in, 512, others, 16, executor);
+  const Index columns = detail::task_columns(in, 768, others, 16, executor);
   const Index across = detail::blocks(in, columns);
   detail::for_each_layer_tile(
       across, dw.size(), out, 1, tile, executor, [&](std::size_t p, Index block, Index, Index i, Index n) {
