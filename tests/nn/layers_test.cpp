@@ -77,14 +77,15 @@ TEST_CASE("GELU is x Φ(x), and its derivative, in both types") {
 }
 
 TEST_CASE("the MLP in blocks of tokens is the MLP that trains, and its gradients are right") {
-  for (const auto& [n, width, hidden] : {Shape<3>{1, 1, 1}, {3, 5, 7}, {300, 6, 11}}) {
+  for (const auto& [n, width, hidden] : {Shape<3>{1, 1, 1}, {3, 5, 7}, {300, 6, 11}, {650, 2, 3}}) {
     nn::Mlp<double> mlp("mlp", width, hidden);
     fill(mlp, 1, 1);
     auto x = tensor<double, 2>({n, width}, 3);
     const auto dy = tensor<double, 2>({n, width}, 4), residual = tensor<double, 2>({n, width}, 5);
     Tensor<double, 2> y({n, width}), blocked = residual.clone(), dx({n, width});
     Tensor<double, 2> before({n, hidden}), activated({n, hidden}), dhidden({n, hidden});
-    Tensor<double, 1> scratch({nn::Mlp<double>::block(n) * hidden});
+    Tensor<double, 1> scratch({nn::Mlp<double>::scratch_rows(n) * hidden});
+    REQUIRE(nn::Mlp<double>::scratch_rows(n) <= nn::Mlp<double>::scratch_rows(n + 1));
     const nn::PlacedRandom random(7, 1);
     mlp.forward(x, blocked, blocked, scratch.data(), {});
     mlp.forward_train(x, y, before, activated, 0, random, {});

@@ -25,13 +25,14 @@ class Mlp {
 
   Index hidden() const { return fc1.out(); }
 
-  /// Tokens whose hidden activations exist at once in `forward`: so many that a product reads its weights seldom.
-  static Index block(Index tokens) { return detail::equal_part(tokens, 2 * cpu::kPackedRows); }
+  /// The most tokens whose hidden activations exist at once in `forward`; for more tokens not fewer, so that scratch
+  /// for a batch is enough for smaller ones.
+  static Index scratch_rows(Index tokens) { return (std::min)(tokens, cpu::kPackedRows); }
 
-  /// y = residual + mlp(x), in blocks of tokens; x and residual may be y. `scratch` has block(N)·M elements.
+  /// y = residual + mlp(x), in blocks of tokens; x and residual may be y. `scratch` has scratch_rows(N)·M elements.
   void forward(const View<const S, 2>& x, const View<const S, 2>& residual, const View<S, 2>& y, S* scratch,
                const Executor& executor) const {
-    const Index tokens = x.extent(0), step = block(tokens);
+    const Index tokens = x.extent(0), step = detail::equal_part(tokens, cpu::kPackedRows);
     for (Index t = 0; t < tokens; t += step) {
       const Index n = (std::min)(step, tokens - t);
       const View<S, 2> h(scratch, {n, hidden()});
