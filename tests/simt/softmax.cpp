@@ -152,4 +152,17 @@ TEST_CASE("softmax attention in kernels says what it cannot take") {
                                                 nullptr);
       },
       "softmax_attention: dk has shape [1,2,4,3], expected [1,2,4,5] to match k");
+  std::vector<float> log_sum(8);
+  require_error<ArgumentError>(
+      [&] {
+        cuda::softmax_attention_backward<float>(Launcher{}, {q, q, v}, y, nullptr, y, {q.view(), q.view(), v.view()},
+                                                log_sum.data());
+      },
+      "softmax_attention: log_sum is null, expected memory of [B,H,L]");
+  require_error<ArgumentError>(
+      [&] {
+        cuda::softmax_attention_backward<float>(Launcher{}, {q, q, v}, y, log_sum.data(), y,
+                                                {q.view(), q.view(), v.view()}, nullptr);
+      },
+      "softmax_attention: slopes is null, expected memory of [B,H,L]");
 }

@@ -235,6 +235,11 @@ TEST_CASE("training of texts on the device says what it cannot take") {
         learn({2, 3}, two, two);
       },
       "masked_language: workspace has memory of its own, expected one over the device's memory");
+  require_error<ArgumentError>(
+      [&] {
+        training.workspace_size({View<const Index, 2>(numbers.data(), {2, 3})}, -1);
+      },
+      "masked_language: rows is -1, expected at least 0");
   loss = nullptr;
   require_error<ArgumentError>(
       [&] {

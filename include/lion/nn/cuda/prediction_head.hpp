@@ -2,6 +2,7 @@
 /// nn::PredictionHead on the GPU.
 
 #include <algorithm>
+#include <string>
 
 #include "lion/nn/cuda/activation.hpp"
 #include "lion/nn/cuda/layer_norm.hpp"

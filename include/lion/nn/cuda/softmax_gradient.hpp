@@ -3,6 +3,10 @@
 /// and nothing of size L² is in memory (FlashAttention-2, arXiv 2307.08691, algorithm 2). With dS = P ⊙ (dy vᵀ + c) /
 /// √D and c = −dy·y of each row, dq = dS k, dk = dSᵀ q, dv = Pᵀ dy.
 
+#include <string>
+#include <type_traits>
+#include <utility>
+
 #include "lion/cuda/gather.hpp"
 #include "lion/cuda/upstream.hpp"
 #include "lion/nn/cuda/softmax_attention.hpp"
@@ -232,7 +236,8 @@ struct SoftmaxKeyGradientKernel<T, W>::Block : SoftmaxBlock<Block<Dev>, SoftmaxK
 
 /// dq, dk [B,H,L,D], dv [B,H,L,E] (overwritten) of softmax_attention, from dy and what forward read and wrote; `slopes`
 /// [B,H,L] is scratch. Keys that are padding get 0; rows that see no key give nothing. Starts three kernels, which sum
-/// in one order whatever the GPU's; throws ArgumentError, before that, for shapes that do not fit.
+/// in one order whatever the GPU's; throws ArgumentError, before that, for shapes that do not fit and memory that is
+/// not there.
 template <class T, class Launcher>
 void softmax_attention_backward(const Launcher& launcher, const AttentionInputs<T>& in, const View<const T, 4>& y,
                                 const accumulator_t<T>* log_sum, const View<const T, 4>& dy,
@@ -248,6 +253,13 @@ void softmax_attention_backward(const Launcher& launcher, const AttentionInputs<
   check("dq", gradients.dq, in.q.shape(), " to match q");
   check("dk", gradients.dk, in.k.shape(), " to match k");
   check("dv", gradients.dv, in.v.shape(), " to match v");
+  const bool rows = dims.B * dims.H * dims.L > 0;
+  for (const auto& [name, data] :
+       {std::pair<const char*, const accumulator_t<T>*>{"log_sum", log_sum}, {"slopes", slopes}}) {
+    if (rows && !data) {
+      throw ArgumentError(std::string("softmax_attention: ") + name + " is null, expected memory of [B,H,L]");
+    }
+  }
   Upstream<T> upstream;
   upstream.dy = tokens_of(dy);
   upstream.slopes = slopes;

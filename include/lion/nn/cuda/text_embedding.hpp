@@ -1,6 +1,9 @@
 #pragma once
 /// nn::TextEmbedding on the GPU.
 
+#include <string>
+#include <utility>
+
 #include "lion/nn/cuda/layer_norm.hpp"
 #include "lion/nn/cuda/scatter.hpp"
 #include "lion/nn/text_embedding.hpp"

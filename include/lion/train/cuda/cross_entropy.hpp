@@ -1,5 +1,6 @@
 #pragma once
-/// The losses of a classifier on the GPU: cross-entropy as lion/train has it, in float.
+/// The losses of a classifier on the GPU: cross-entropy as lion/train has it, in float; of texts also with rows that do
+/// not count, whose label is −1.
 
 #include <span>
 

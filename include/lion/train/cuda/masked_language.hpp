@@ -1,7 +1,6 @@
 #pragma once
 /// Training of model::MaskedLanguage on the GPU: forward, loss, backward and step in kernels.
 
-#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,9 +47,13 @@ class MaskedLanguageTrainingIn : public TrainedModel<model::MaskedLanguage<float
   /// The form of every layer from now on; softmax has none.
   void set_form(const form::Any& form) { layers_->encoder.set_form(form); }
 
-  /// Bytes of workspace that a step takes for texts of this shape and so many rows: no value is read.
+  /// Bytes of workspace that a step takes for texts of this shape and so many rows: no value is read. Throws
+  /// ArgumentError if text does not fit or rows is negative.
   std::size_t workspace_size(const model::TextInputs& text, Index rows) const {
     check(text);
+    if (rows < 0) {
+      throw ArgumentError(std::string(kName) + ": rows is " + std::to_string(rows) + ", expected at least 0");
+    }
     Arena counting;
     Tape(*layers_, config_, text, rows, counting);
     return counting.used() + kAlignment;  // borrowed memory may begin anywhere

@@ -1,6 +1,7 @@
 #pragma once
 /// What models in training on the GPU have in common: weights, gradients and moments, and the step along them.
 
+#include <concepts>
 #include <optional>
 #include <string>
 
