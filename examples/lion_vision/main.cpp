@@ -36,6 +36,16 @@ struct Options {
   Device device;
 };
 
+/// The names of a checkpoint's moments and averages; of another file none.
+std::vector<std::string> beside_weights(const io::SafetensorsFile& file) {
+  std::vector<std::string> names;
+  if (!file.metadata("checkpoint.version")) return names;
+  for (const auto& tensor : file.tensors()) {
+    if (tensor.name.starts_with("optimiser.") || tensor.name.starts_with("ema.")) names.push_back(tensor.name);
+  }
+  return names;
+}
+
 std::vector<std::string> read_classes(const std::string& path, Index count) {
   if (path.empty()) return {};
   std::ifstream file(path);
@@ -122,8 +132,7 @@ void run_program(const Options& options) {
   }
   model::Vision<float> model(model::vision_config_from(metadata), model::Initial::zero);
   const model::VisionConfig& config = model.config();
-  // A checkpoint has moments beside the weights.
-  io::load_weights(file, model, {.allow_unexpected = file.metadata("checkpoint.version").has_value()});
+  io::load_weights(file, model, {.ignored = beside_weights(file)});
   pack(model, options.pack, options.backward);
   ThreadPool pool(options.threads);
 

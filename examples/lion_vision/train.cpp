@@ -9,9 +9,11 @@
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -100,24 +102,53 @@ model::VisionConfig config_of(const Options& options) {
   return config;
 }
 
-/// How an image becomes a sample to learn from.
+/// How an image becomes a sample to learn from. DeiT's recipe for small images does not resize, so pictures of another
+/// size are first made as large as the model's.
 class Augment {
  public:
   Augment(const Recipe& recipe, const model::VisionConfig& config, const image::Preprocessing& plain) : plain_(plain) {
     using train::augment::RecipeOptions;
     if (recipe.augment != "deit") return;
     if (config.in_chans != 3) throw ArgumentError("--augment is deit, expected none for images of one channel");
-    deit_.emplace(config.image_size > 32 ? RecipeOptions::deit() : RecipeOptions::deit_small_images());
+    small_ = config.image_size <= 32;
+    deit_.emplace(small_ ? RecipeOptions::deit_small_images() : RecipeOptions::deit());
   }
 
   void operator()(const image::ConstPixels& in, const View<float, 3>& out, train::Random& random) const {
-    deit_ ? (*deit_)(in, out, random) : plain_(in, out);
+    if (!deit_) return plain_(in, out);
+    const Index side = out.extent(1);
+    if (!small_ || (in.extent(0) == side && in.extent(1) == side)) return (*deit_)(in, out, random);
+    const image::Image resized = image::resize_short(in, side);
+    (*deit_)(image::centre_crop(resized, side), out, random);
   }
 
  private:
   image::Preprocessing plain_;
   std::optional<train::augment::Recipe> deit_;
+  bool small_ = false;
 };
+
+/// Of the whole run. Throws ArgumentError if no Index holds them.
+Index steps_of(Index epochs, Index per_epoch) {
+  const Index most = std::numeric_limits<Index>::max() / per_epoch;
+  if (epochs > most) {
+    throw ArgumentError("--epochs is " + std::to_string(epochs) + ", expected at most " + std::to_string(most) +
+                        " of " + std::to_string(per_epoch) + " steps");
+  }
+  return epochs * per_epoch;
+}
+
+/// Of the classes' names and, in their order, of the files below the root with their labels.
+std::string checksum_of(const image::ImageFolder& data, const std::filesystem::path& root) {
+  io::Checksum sum;
+  for (const std::string& name : data.names()) sum.add(name);
+  for (Index i = 0; i < data.size(); ++i) {
+    const auto file = data.path(i).lexically_relative(root).generic_u8string();
+    sum.add(std::as_bytes(std::span(file.data(), file.size())));
+    sum.add(std::to_string(data.label(i)));
+  }
+  return sum.text();
+}
 
 /// A model, its optimiser, and what the run depends on.
 class Run {
@@ -125,9 +156,10 @@ class Run {
   Run(const Options& options, const model::VisionConfig& config, const image::ImageFolder& data)
       : options_(options),
         data_(data),
+        files_(checksum_of(data, options.data)),
         batches_(data.size(), options.recipe.batch, options.recipe.seed),
         per_epoch_(batches_.per_epoch()),
-        total_(options.recipe.epochs * per_epoch_),
+        total_(steps_of(options.recipe.epochs, per_epoch_)),
         plain_{image::Normalisation::imagenet(config.in_chans)},
         model_(config),
         parameters_(model_.parameters()),
@@ -139,6 +171,11 @@ class Run {
   const image::Preprocessing& plain() const { return plain_; }
   const model::VisionConfig& config() const { return model_.config(); }
 
+  bool finite() const {
+    return std::all_of(parameters_.begin(), parameters_.end(), [](const nn::Parameter<float>* p) {
+      return std::all_of(p->value.data(), p->value.data() + p->size(), [](float x) { return std::isfinite(x); });
+    });
+  }
   void save() const { io::save_checkpoint(options_.save, model_, optimiser_, {.settings = settings()}); }
   void load() { io::load_checkpoint(options_.save, model_, optimiser_, settings()); }
 
@@ -171,20 +208,21 @@ class Run {
   }
 
   train::Cosine schedule() const {
-    const auto warmup = static_cast<Index>(options_.recipe.warmup * static_cast<double>(per_epoch_));
-    return train::Cosine({.peak = options_.recipe.peak(), .total = total_, .warmup = (std::min)(warmup, total_)});
+    const double warmup = options_.recipe.warmup * static_cast<double>(per_epoch_);
+    return train::Cosine({.peak = options_.recipe.peak(),
+                          .total = total_,
+                          .warmup = warmup < static_cast<double>(total_) ? static_cast<Index>(warmup) : total_});
   }
 
  private:
-  /// Everything that the run depends on. Not the device: a run may go on on another one.
+  /// Everything that the run depends on, of the images their places in the folder. Not the device: a run may go on on
+  /// another one.
   io::Metadata settings() const {
     const Recipe& recipe = options_.recipe;
-    io::Checksum names;
-    for (const std::string& name : data_.names()) names.add(name);
     io::Metadata settings = model::to_metadata(model_.config());
     const auto set = [&](const char* key, const auto& value) { settings[key] = model::detail::written(value); };
     set("train_images", data_.size());
-    set("train_classes", names.text());
+    set("train_files", files_);
     set("train_epochs", recipe.epochs);
     set("train_batch", recipe.batch);
     set("train_learning_rate", recipe.peak());
@@ -197,6 +235,7 @@ class Run {
 
   const Options& options_;
   const image::ImageFolder& data_;
+  std::string files_;
   train::Batches batches_;
   Index per_epoch_, total_;
   image::Preprocessing plain_;
@@ -226,8 +265,8 @@ void learn(Run& run, Trainer& trainer, const image::ImageFolder* validation, con
   auto batches = run.batches();
   const train::Cosine schedule = run.schedule();
   const Index first = run.steps();
-  const Index end =
-      options.stop_after > 0 ? (std::min)(run.total(), first + options.stop_after * run.per_epoch()) : run.total();
+  const bool stops = options.stop_after > 0 && options.stop_after <= (run.total() - first) / run.per_epoch();
+  const Index end = stops ? first + options.stop_after * run.per_epoch() : run.total();
   train::Background<train::ImageBatch> loader(std::ref(batches),
                                               {.threads = options.workers, .first = first, .end = end});
   Progress progress("training", end - first);
@@ -236,14 +275,16 @@ void learn(Run& run, Trainer& trainer, const image::ImageFolder* validation, con
   for (Index step = first; step < end; ++step) {
     const train::ImageBatch* batch = loader.next();
     const double loss = trainer.step(*batch, schedule(step));
-    if (!std::isfinite(loss)) {
-      throw Error("the loss of step " + std::to_string(step + 1) +
-                  " is not finite: nothing is saved since the last whole epoch");
-    }
+    const auto require = [&](bool finite, const char* what, const char* verb) {
+      if (finite) return;
+      throw Error(what + std::to_string(step + 1) + verb + " not finite: nothing is saved since the last whole epoch");
+    };
+    require(std::isfinite(loss), "the loss of step ", " is");
     sum += loss, ++summed;
     progress.advance(1, format("loss %.3f", loss));
     if ((step + 1) % run.per_epoch() != 0) continue;
     trainer.download();
+    require(run.finite(), "the weights after step ", " are");
     run.save();
     std::cout << "epoch " << (step + 1) / run.per_epoch() << "  loss "
               << format("%.4f", sum / static_cast<double>(summed));

@@ -1,6 +1,7 @@
 #pragma once
 /// A vision model in training, on the CPU or on another device: the loop of `lion_vision train` does not know which.
 
+#include <cstdint>
 #include <memory>
 
 #include "lion/model/vision.hpp"

@@ -319,23 +319,73 @@ TEST_CASE("lion_vision train learns a folder of images, and goes on where it sto
   REQUIRE(SafetensorsFile::open(stopped).metadata("optimiser.steps") == "8");
   REQUIRE(plain(stopped).err ==
           "lion_vision train: --save is " + stopped + ", which is there: add --resume to go on with it\n");
-  const Ran resumed = plain(stopped, {"--resume"});
+  const Ran resumed = plain(stopped, {"--resume", "--stop-after", "4611686018427387904"});  // more than there are
   REQUIRE(resumed.code == 0);
   REQUIRE(epochs(resumed) == std::vector<std::string>(all.begin() + 2, all.end()));
   REQUIRE(read_text(stopped) == read_text(straight));
   REQUIRE(plain(stopped, {"--resume", "--label-smoothing", "0.2"})
               .err.ends_with("settings that differ: 'train_label_smoothing' is '0.1', expected '0.2'\n"));
 
-  // The checkpoint is a weights file: it tells a picture's class.
+  // Another file among the images, or one of another name, makes another run.
+  const std::string sea = kData + "/train/sea/";
+  std::filesystem::rename(sea + "3.ppm", sea + "30.ppm");
+  REQUIRE(plain(stopped, {"--resume"}).err.find("settings that differ: 'train_files' is '") != std::string::npos);
+  std::filesystem::rename(sea + "30.ppm", sea + "3.ppm");
+  REQUIRE(plain(stopped, {"--resume"}).code == 0);
+
+  // The checkpoint is a weights file: it tells a picture's class, if the model is of its depth.
   const Ran seen = run({"--weights", straight, "--image", kData + "/validation/sea/7.ppm"});
   REQUIRE(seen.err == "");
   REQUIRE(seen.out.find("\n1 ") < seen.out.find("\n0 "));
+  const std::string deep = kData + "/deep.safetensors";
+  REQUIRE(run(training({"--save", deep, "--stop-after", "1", "--augment", "none", "--depth", "2"})).code == 0);
+  const Ran deeper = run({"--weights", deep, "--image", kData + "/validation/sea/7.ppm", "--depth", "1"});
+  REQUIRE(deeper.code == 1);
+  REQUIRE(deeper.err.starts_with("lion_vision: load_parameters: " + deep + ": unexpected tensors: 'blocks.1."));
+  REQUIRE(deeper.err.find("optimiser.") == std::string::npos);
 
   // DeiT's augmentation and mixed targets.
   const Ran mixed = run(training({"--save", kData + "/mixed.safetensors", "--stop-after", "1"}));
   INFO(mixed.err);
   REQUIRE(mixed.code == 0);
   REQUIRE(epochs(mixed).size() == 1);
+}
+
+TEST_CASE("lion_vision train shows a small model the whole of pictures of another size") {
+  std::filesystem::remove_all(kData);
+  // 180 × 148, a red band above a blue one, or below it: windows of 8 × 8 do not tell which.
+  for (const std::string part : {"/train", "/validation"}) {
+    for (const bool above : {false, true}) {
+      const int red = above ? 8 : 78, blue = 86 - red;
+      const std::string folder = kData + part + (above ? "/above" : "/below");
+      std::filesystem::create_directories(folder);
+      for (int n = 0; n < 12; ++n) {
+        std::ofstream file(folder + "/" + std::to_string(n) + ".ppm", std::ios::binary);
+        file << "P6\n180 148\n255\n";
+        for (int y = 0; y < 148; ++y) {
+          for (int x = 0; x < 180; ++x) {
+            for (int value : {y >= red && y < red + 62 ? 230 : 20, 20 + 3 * n, y >= blue && y < blue + 62 ? 230 : 20}) {
+              file.put(static_cast<char>(value));
+            }
+          }
+        }
+      }
+    }
+  }
+  const Ran large = run(training({"--save", kData + "/large.safetensors", "--validation", kData + "/validation",
+                                  "--pos-emb", "True", "--epochs", "100", "--learning-rate", "0.003"}));
+  INFO(large.err);
+  REQUIRE(large.code == 0);
+  INFO(large.out);
+  const std::string last = epochs(large).back(), before = "validation ";
+  REQUIRE(std::stod(last.substr(last.find(before) + before.size())) > 90);
+
+  write_class(kData + "/tiny/blood", 230);  // 10 × 9 pixels
+  const Ran tiny = run(training(
+      {"--data", kData + "/tiny", "--save", kData + "/tiny.safetensors", "--stop-after", "1", "--image-size", "32"}));
+  INFO(tiny.err);
+  REQUIRE(tiny.code == 0);
+  REQUIRE(epochs(tiny).size() == 1);
 }
 
 TEST_CASE("lion_vision train says what is wrong") {
@@ -362,6 +412,10 @@ TEST_CASE("lion_vision train says what is wrong") {
   refused({"--validation", kData + "/other"},
           "--validation is " + kData + "/other, which has other classes than " + kData + "/train");
   refused({"--learning-rate", "1e38"}, "the loss of step 2 is not finite: nothing is saved since the last whole epoch");
+  refused({"--epochs", "20", "--batch", "12", "--warmup", "0", "--learning-rate", "1e39", "--weight-decay", "1000"},
+          "the weights after step 1 are not finite: nothing is saved since the last whole epoch");
+  refused({"--epochs", "9223372036854775807"},
+          "--epochs is 9223372036854775807, expected at most 4611686018427387903 of 2 steps");
 #ifdef LION_EXAMPLES_CUDA
   refused({"--device", "cuda", "--dtype", "float16"}, "--dtype is 'float16', expected float32 or bfloat16");
 #else

@@ -1,5 +1,7 @@
 // The trainer of examples/lion_vision by kernels, beside the one on the CPU.
 
+#include <optional>
+
 #include "lion_vision/device_trainer.hpp"
 #include "simt/queue.hpp"
 #include "simt/small_model.hpp"
