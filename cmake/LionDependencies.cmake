@@ -91,6 +91,14 @@ if(LION_IMAGE AND NOT TARGET stb::stb)
   lion_header_target(stb::stb "${LION_STB_INCLUDE_DIR}")
 endif()
 
+if(LION_BLAS)
+  find_package(BLAS)
+  if(NOT TARGET BLAS::BLAS)
+    message(FATAL_ERROR "lion: LION_BLAS is ON, but no BLAS was found: install one (Debian: libopenblas-dev), say which in "
+                        "BLA_VENDOR, or turn LION_BLAS off.")
+  endif()
+endif()
+
 # Catch2 2.13 or 3: gives the target lion_catch, with a main.
 macro(lion_require_catch2)
   find_package(Catch2 CONFIG QUIET)

@@ -49,6 +49,11 @@ if(LION_IMAGE)
     lion_image INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/${lion_decoder}>"
                          "$<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${CMAKE_INSTALL_INCLUDEDIR}/${lion_decoder}>")
 endif()
+if(LION_BLAS)
+  # Eigen's own switch, and ours, by which linear layers hand it whole matrices.
+  lion_library(blas lion::lion BLAS::BLAS)
+  target_compile_definitions(lion_blas INTERFACE EIGEN_USE_BLAS LION_BLAS)
+endif()
 
 if(LION_CUDA)
   # For sources that nvcc compiles; C++ sources may link lion::cuda and see the CPU alone. CMake 3.25 does not know that

@@ -1,9 +1,9 @@
-# find_package(lion [version] [COMPONENTS io text image cuda]): lion::lion always, lion::COMPONENT for each component asked for.
+# find_package(lion [version] [COMPONENTS io text image blas cuda]): lion::lion always, lion::COMPONENT for each component asked for.
 # The same file serves the build tree and an install: the targets lie beside it.
 
 include(CMakeFindDependencyMacro)
 
-set(lion_known_components io text image cuda)
+set(lion_known_components io text image blas cuda)
 
 foreach(component IN LISTS lion_FIND_COMPONENTS)
   set(lion_${component}_FOUND FALSE)
@@ -73,6 +73,22 @@ if(lion_image_FOUND)
       set(lion_FOUND FALSE)
       set(lion_NOT_FOUND_MESSAGE
           "lion's component \"image\" needs <stb/stb_image.h>, which was not found: install it (Debian: libstb-dev).")
+    endif()
+  endif()
+endif()
+
+if(lion_blas_FOUND)
+  if(NOT TARGET BLAS::BLAS)
+    find_package(BLAS QUIET)
+  endif()
+  if(TARGET BLAS::BLAS)
+    include("${CMAKE_CURRENT_LIST_DIR}/lion_blasTargets.cmake")
+  else()
+    set(lion_blas_FOUND FALSE)
+    if(lion_FIND_REQUIRED_blas)
+      set(lion_FOUND FALSE)
+      set(lion_NOT_FOUND_MESSAGE
+          "lion's component \"blas\" needs a BLAS, which was not found: install one (Debian: libopenblas-dev), or say which in BLA_VENDOR.")
     endif()
   endif()
 endif()

@@ -15,6 +15,8 @@ namespace lion::nn {
 inline constexpr Index kRowBlock = 128;
 /// The most rows of a linear layer for which weights are turned once.
 inline constexpr Index kLinearRows = 512;
+/// The most outputs of one task, with x in the second cache; a BLAS lays both out by itself, for each call anew.
+inline constexpr Index kLinearColumns = cpu::kBlas ? 1024 : 256;
 
 namespace detail {
 
@@ -117,7 +119,7 @@ void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S
   const Index in = x.extent(1), out = y.extent(1) / static_cast<Index>(w.size());
   const Index rows = detail::equal_part(y.extent(0), kLinearRows);
   const Index others = static_cast<Index>(w.size()) * detail::blocks(y.extent(0), rows);
-  const Index columns = detail::task_columns(out, 256, others, 16, executor);
+  const Index columns = detail::task_columns(out, kLinearColumns, others, 16, executor);
   detail::for_each_layer_tile(
       y.extent(0), w.size(), out, rows, columns, executor, [&](std::size_t p, Index i, Index n, Index j, Index m) {
         const Index column = static_cast<Index>(p) * out + j;
@@ -157,7 +159,7 @@ void linear_product_input_gradient(const View<const S, 2>& dy, Layers<const S> w
                                    const Executor& executor) {
   const Index out = dy.extent(1) / static_cast<Index>(w.size()), in = dx.extent(1);
   const Index rows = detail::equal_part(dx.extent(0), kLinearRows);
-  const Index columns = detail::task_columns(in, 256, detail::blocks(dx.extent(0), rows), 16, executor);
+  const Index columns = detail::task_columns(in, kLinearColumns, detail::blocks(dx.extent(0), rows), 16, executor);
   detail::for_each_tile(dx.extent(0), in, rows, columns, executor, [&](Index i, Index n, Index j, Index m) {
     auto tile = detail::map(dx, i, n, j, m);
     if (!add) tile.setZero();
