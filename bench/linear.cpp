@@ -1,5 +1,6 @@
-/// The products of a linear layer, one thread, beside Eigen's of the same matrices in turns: GFLOP/s of both and the
-/// median of the ratios. At the shapes of a base model's layers, 8 images of 224 px.
+/// The products of a linear layer, one thread, beside Eigen's of the same matrices in turns: GFLOP/s of both, the
+/// median of the ratios, and what the best turn reached of the float32 peak, the best of runs between them. At the
+/// shapes of a base model's layers, 8 images of 224 px.
 ///
 ///   bench_linear [--samples N]
 
@@ -12,6 +13,7 @@
 
 #include "lion/nn/product.hpp"
 #include "operator_case.hpp"
+#include "peak.hpp"
 
 namespace {
 
@@ -24,20 +26,29 @@ Tensor<float, 2> random_matrix(std::mt19937& random, Index rows, Index columns) 
   return x;
 }
 
+/// Of a run about as long as a product: shorter ones reach what no product can keep up.
+double sustained_peak() {
+  double operations = 0;
+  const double seconds = bench::seconds(1, [&] { operations = bench::multiply_add_chains(10'000'000); });
+  return operations / seconds;
+}
+
 template <class Ours, class Eigens>
 void measure(const char* name, int samples, Index N, Index I, Index O, Ours&& ours, Eigens&& eigens) {
   ours(), eigens();
   std::vector<double> ratios, of_ours, of_eigens;
+  double peak = 0;
   for (int s = 0; s < samples; ++s) {
+    peak = std::max(peak, sustained_peak());
     of_ours.push_back(bench::seconds(1, ours));
     of_eigens.push_back(bench::seconds(1, eigens));
     ratios.push_back(of_eigens.back() / of_ours.back());
   }
   const double work = 2e-9 * static_cast<double>(N * I * O);
   const bench::Spread ratio = bench::spread(ratios);
-  std::printf("%4td x %4td -> %4td  %-16s %6.1f GFLOP/s, Eigen %6.1f   x%.2f  (%.2f – %.2f)\n", N, I, O, name,
-              work / bench::spread(of_ours).median, work / bench::spread(of_eigens).median, ratio.median, ratio.low,
-              ratio.high);
+  std::printf("%4td x %4td -> %4td  %-16s %6.1f GFLOP/s, Eigen %6.1f   x%.2f  (%.2f – %.2f), %.2f of the peak\n", N, I,
+              O, name, work / bench::spread(of_ours).median, work / bench::spread(of_eigens).median, ratio.median,
+              ratio.low, ratio.high, 1e9 * work / *std::min_element(of_ours.begin(), of_ours.end()) / peak);
   std::fflush(stdout);
 }
 
@@ -56,6 +67,14 @@ void measure_layer(int samples, Index N, Index I, Index O) {
       "forward", samples, N, I, O,
       [&] {
         nn::linear_product<float>(x, {&weight, 1}, {&no_bias, 1}, {}, y, nullptr, {});
+      },
+      [&] { cpu::set_product(to(y), map(x), map(w).transpose()); });
+  const cpu::PackedMatrix packed(w.data(), O, I, cpu::WeightType::float32);
+  const cpu::PackedMatrix* const packed_weight = &packed;
+  measure(
+      "packed forward", samples, N, I, O,
+      [&] {
+        nn::packed_product<float>(x, {&packed_weight, 1}, {&no_bias, 1}, {}, y, nullptr, {});
       },
       [&] { cpu::set_product(to(y), map(x), map(w).transpose()); });
   measure(

@@ -9,8 +9,10 @@
 
 namespace lion::bench {
 
-/// Runs `rounds` of 12 independent chains of fused multiply-adds on full vectors; returns operations (2 per entry).
-inline double multiply_add_chains(std::size_t rounds) {
+/// Runs `rounds` of 12 independent chains of fused multiply-adds on full vectors; returns operations (2 per entry). Not
+/// inlined: where it was, some copies of the loop were a tenth slower than others, and flattered what was held against
+/// them.
+[[gnu::noinline]] inline double multiply_add_chains(std::size_t rounds) {
   using Packet = Eigen::internal::packet_traits<float>::type;
   constexpr std::size_t width = Eigen::internal::packet_traits<float>::size;
   using Eigen::internal::pmadd;

@@ -1,9 +1,7 @@
 // Training in kernels: the backward pass of each layer and of whole models, and steps of AdamW, against the CPU's.
 
-#include <filesystem>
 #include <functional>
 
-#include "lion/io/checkpoint.hpp"
 #include "lion/nn/cuda/scatter.hpp"
 #include "lion/train/clip.hpp"
 #include "lion/train/cross_entropy.hpp"
@@ -479,16 +477,11 @@ TEST_CASE("a vision model trains in kernels as it does on the CPU, emulated") {
       CHECK(values_of(on_other, false) == values_of(on_device, false));
     }
     if (step == 1) {  // goes on from a file
-      const std::filesystem::path path = "simt_train.safetensors";
-      train::AdamW<float> stopped(on_device.parameters(), adamw);
-      stopped.restore(device.training.state());
-      io::save_checkpoint(path, on_device, stopped, {model::to_metadata(config), {}});
-      model::Vision<float> loaded(config);
-      train::AdamW<float> again(loaded.parameters(), adamw);
-      io::load_checkpoint(path, loaded, again, model::to_metadata(config));
-      resumed.emplace(loaded, cuda::VisionTrainingOptions{adamw, kNorm, 0.1});
-      resumed->training.restore(again.state());
-      std::filesystem::remove(path);
+      by_checkpoint("simt_train.safetensors", on_device, adamw, device.training.state(),
+                    [&](auto& loaded, auto& state) {
+                      resumed.emplace(loaded, cuda::VisionTrainingOptions{adamw, kNorm, 0.1});
+                      resumed->training.restore(state);
+                    });
     }
   }
   const train::AdamWState<float> state = resumed->training.state();

@@ -1,9 +1,7 @@
 // Training of the masked language model in kernels, against the model on the CPU and the golden files.
 
-#include <filesystem>
 #include <optional>
 
-#include "lion/io/checkpoint.hpp"
 #include "lion/train/clip.hpp"
 #include "lion/train/cuda/masked_language.hpp"
 #include "model/masked_language.hpp"
@@ -176,16 +174,11 @@ TEST_CASE("a masked language model trains in kernels as it does on the CPU, emul
       CHECK(values_of(on_other, false) == values_of(on_device, false));
     }
     if (step == 1) {  // goes on from a file
-      const std::filesystem::path path = "simt_train_text.safetensors";
-      train::AdamW<float> stopped(on_device.parameters(), adamw);
-      stopped.restore(device.training.state());
-      io::save_checkpoint(path, on_device, stopped, {model::to_metadata(config), {}});
-      Host loaded(config);
-      train::AdamW<float> again(loaded.parameters(), adamw);
-      io::load_checkpoint(path, loaded, again, model::to_metadata(config));
-      resumed.emplace(loaded, cuda::MaskedLanguageTrainingOptions{adamw, kNorm});
-      resumed->training.restore(again.state());
-      std::filesystem::remove(path);
+      by_checkpoint("simt_train_text.safetensors", on_device, adamw, device.training.state(),
+                    [&](auto& loaded, auto& state) {
+                      resumed.emplace(loaded, cuda::MaskedLanguageTrainingOptions{adamw, kNorm});
+                      resumed->training.restore(state);
+                    });
     }
   }
 }

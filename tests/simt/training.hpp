@@ -1,6 +1,10 @@
 #pragma once
 /// Values and gradients of whole models, of the CPU and of the device.
 
+#include <filesystem>
+#include <utility>
+
+#include "lion/io/checkpoint.hpp"
 #include "lion/nn/parameter.hpp"
 #include "support/attention_errors.hpp"
 #include "support/attention_random.hpp"
@@ -39,6 +43,21 @@ Model disturbed(const Config& config, Random& random) {
     for (Index i = 0; i < p->size(); ++i) p->value(i) += static_cast<float>(random.uniform(-0.1, 0.1));
   }
   return host;
+}
+
+/// resume(model, state): the model, which has the device's weights, and AdamW's state, as a checkpoint gives them back.
+template <class Model, class F>
+void by_checkpoint(const std::filesystem::path& path, Model& model, const train::AdamWOptions& options,
+                   train::AdamWState<float> state, F&& resume) {
+  const io::Metadata settings = model::to_metadata(model.config());
+  train::AdamW<float> stopped(model.parameters(), options);
+  stopped.restore(std::move(state));
+  io::save_checkpoint(path, model, stopped, {settings, {}});
+  Model loaded(model.config());
+  train::AdamW<float> again(loaded.parameters(), options);
+  io::load_checkpoint(path, loaded, again, settings);
+  std::filesystem::remove(path);
+  resume(loaded, again.state());
 }
 
 }  // namespace lion::test

@@ -1,11 +1,10 @@
 #pragma once
 /// The products of a linear layer, forward and backward, of matrices larger than the caches. Eigen's packs both factors
-/// anew for every 128 rows; laying out one of them alone, once for up to 512 rows, takes 0.80 to 0.96 of its time and
-/// reaches 0.85 to 0.97 of the peak at a base model's layers, 1,576 rows, best of many turns. The weight gradient lays
-/// out both, and takes 0.72 to 0.84 of Eigen's time (bench/linear.cpp).
+/// anew for every 128 rows; laying out one of them alone, once for up to 512 rows, takes 0.8 to 0.9 of its time and
+/// reaches 0.77 to 0.81 of the peak at a base model's layers, 1,576 rows. The weight gradient lays out both, takes 0.72
+/// to 0.80 of Eigen's time and reaches 0.75 to 0.80 (bench/linear.cpp, AVX-512).
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 
 #include "lion/core/config.hpp"
@@ -15,8 +14,8 @@
 
 namespace lion::cpu {
 
-/// Whether the products below are Eigen's of whole matrices, which EIGEN_USE_BLAS hands to a BLAS. lion::blas defines
-/// both, which must be the same in all files of a program.
+/// Whether the products below are Eigen's of whole matrices, which EIGEN_USE_BLAS hands to a BLAS, with memory of its
+/// own. lion::blas defines both macros, which must be the same in all files of a program.
 #ifdef LION_BLAS
 #ifndef EIGEN_USE_BLAS
 #error "LION_BLAS is defined without EIGEN_USE_BLAS: link lion::blas, or define both."
