@@ -1,0 +1,3 @@
+// The tests of sequences in pieces, on the GPU.
+
+#include "simt/pieces.cpp"
