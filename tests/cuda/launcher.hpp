@@ -5,6 +5,7 @@
 #include "simt/launcher.hpp"
 
 #if defined(__CUDACC__)
+#include "cuda/managed_memory.hpp"
 #include "lion/cuda/launch.hpp"
 #endif
 
@@ -19,6 +20,7 @@ struct Launcher {
   template <class Kernel>
   void launch(const char* name, const Shape<3>& grid, std::size_t shared_bytes,
               const typename Kernel::Parameters& parameters) const {
+    const PlainMemory of_cuda;
     cuda::Stream{}.launch<Kernel>(name, grid, shared_bytes, parameters);
     const cudaError_t status = cudaDeviceSynchronize();
     if (status != cudaSuccess) {
