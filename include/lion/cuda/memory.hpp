@@ -35,7 +35,11 @@ class Memory {
   std::size_t size() const { return size_; }
 
   /// Copies all of it from the host, or to the host, and waits. Throws CudaError.
-  void upload(const void* host) const { require(cudaMemcpy(data_, host, size_, cudaMemcpyHostToDevice), "upload"); }
+  void upload(const void* host) const {
+    require(cudaMemcpy(data_, host, size_, cudaMemcpyHostToDevice), "upload");
+    // It may have returned with the last bytes under way, and streams of the caller's need not wait for its stream.
+    require(cudaStreamSynchronize(nullptr), "upload");
+  }
   void download(void* host) const { require(cudaMemcpy(host, data_, size_, cudaMemcpyDeviceToHost), "download"); }
 
  private:
