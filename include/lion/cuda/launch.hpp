@@ -30,11 +30,12 @@ struct Stream {
     static_assert(Kernel::kThreads % 32 == 0 && Kernel::kThreads > 0 && Kernel::kThreads <= 1024,
                   "lion::cuda::Stream: a kernel has from 1 to 32 whole warps");
     if (count(grid) == 0) return;
-    cudaError_t status = allow_shared<Kernel>(shared_bytes);
+    const auto entry = &run_kernel<Kernel>;  // taken once: each translation unit may have its own
+    cudaError_t status = allow_shared(reinterpret_cast<const void*>(entry), shared_bytes);
     if (status == cudaSuccess) {
       void* arguments[] = {const_cast<Parameters*>(&parameters)};
-      status = cudaLaunchKernel(&run_kernel<Kernel>, dim3(blocks(grid[0]), blocks(grid[1]), blocks(grid[2])),
-                                dim3(Kernel::kThreads), arguments, shared_bytes, stream);
+      status = cudaLaunchKernel(entry, dim3(blocks(grid[0]), blocks(grid[1]), blocks(grid[2])), dim3(Kernel::kThreads),
+                                arguments, shared_bytes, stream);
     }
     if (status == cudaSuccess) return;
     (void)cudaGetLastError();  // it is told here: the caller's next call shall not find it again
@@ -51,8 +52,7 @@ struct Stream {
 
   /// Above 48 KiB a kernel must ask. It asks for all that the device has, so that threads that launch it with
   /// different sizes do not take it from each other.
-  template <class Kernel>
-  static cudaError_t allow_shared(std::size_t bytes) {
+  static cudaError_t allow_shared(const void* entry, std::size_t bytes) {
     constexpr std::size_t kUnasked = 48 * 1024;
     if (bytes <= kUnasked) return cudaSuccess;
     int device = 0;
@@ -62,7 +62,7 @@ struct Stream {
       status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     }
     if (status != cudaSuccess) return status;
-    return cudaFuncSetAttribute(&run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+    return cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
   }
 };
 
