@@ -4,9 +4,8 @@
 #include <cublasLt.h>
 
 #include <array>
+#include <map>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "lion/cuda/launch.hpp"
 #include "lion/cuda/memory.hpp"
@@ -61,7 +60,7 @@ class Blas {
                   p.y.stride(0),
                   add.stride(0),
                   static_cast<bool>(p.residual),
-                  p.bias != nullptr,
+                  p.bias ? alignment(p.bias) : 0,
                   alignment(p.x.data()),
                   alignment(p.y.data()),
                   alignment(p.weight.data()),
@@ -76,8 +75,8 @@ class Blas {
 
  private:
   using Key = std::array<Index, 18>;
+  static constexpr std::size_t kMost = 4096;  // texts have ever new numbers of tokens
   struct Algorithm {
-    Key key;
     bool found;
     cublasLtMatmulAlgo_t algorithm;
   };
@@ -121,9 +120,7 @@ class Blas {
   const Algorithm& algorithm(const Key& key, cublasLtMatmulDescOpaque_t& product, cublasLtMatrixLayoutOpaque_t& weight,
                              cublasLtMatrixLayoutOpaque_t& x, cublasLtMatrixLayoutOpaque_t& from,
                              cublasLtMatrixLayoutOpaque_t& y) {
-    for (const Algorithm& known : algorithms_) {
-      if (known.key == key) return known;
-    }
+    if (const auto known = algorithms_.find(key); known != algorithms_.end()) return known->second;
     cublasLtMatmulPreferenceOpaque_t preference;
     require(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -142,13 +139,13 @@ class Blas {
     const cublasStatus_t status =
         cublasLtMatmulAlgoGetHeuristic(handle_, &product, &weight, &x, &from, &y, &preference, 1, &best, &found);
     if (status != CUBLAS_STATUS_NOT_SUPPORTED) require(status, "cublasLtMatmulAlgoGetHeuristic");
-    algorithms_.push_back({key, status == CUBLAS_STATUS_SUCCESS && found > 0, best.algo});
-    return algorithms_.back();
+    if (algorithms_.size() == kMost) algorithms_.clear();
+    return algorithms_[key] = {status == CUBLAS_STATUS_SUCCESS && found > 0, best.algo};
   }
 
   cublasLtHandle_t handle_ = nullptr;
   Memory workspace_;
-  std::vector<Algorithm> algorithms_;
+  std::map<Key, Algorithm> algorithms_;
 };
 
 /// Where a model's kernels and products are started: a stream and, for the products, a Blas of the caller's; without
