@@ -138,9 +138,10 @@ class Block {
   }
 
   /// 16 bytes that arrive when they are waited for; with early copies at once too, as some may on a GPU.
-  void copy(int thread, std::byte* to, const std::byte* from, const Where& where) {
+  void copy(int thread, std::byte* to, const std::byte* from, bool valid, const Where& where) {
     Copy begun{to, {}};
-    if (from) std::memcpy(begun.bytes.data(), from, begun.bytes.size());
+    std::memcpy(begun.bytes.data(), from, begun.bytes.size());  // the address sanitizer sees it
+    if (!valid) begun.bytes = {};
     require_shared(thread, to, begun.bytes.size(), "copy_async", where);
     if (early_copies_) begun.arrive();
     state(thread).open.push_back(begun);

@@ -99,8 +99,8 @@ class Thread {
       block_->throw_error(index_, "copy_async", where,
                           "the address in global memory is " + std::to_string(address % 16) + " modulo 16, expected 0");
     }
-    block_->copy(index_, reinterpret_cast<std::byte*>(shared),
-                 valid ? reinterpret_cast<const std::byte*>(global) : nullptr, where);
+    block_->copy(index_, reinterpret_cast<std::byte*>(shared), reinterpret_cast<const std::byte*>(global), valid,
+                 where);
   }
   void commit() const { block_->commit(index_); }
   template <int pending>

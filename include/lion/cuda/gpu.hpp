@@ -175,9 +175,9 @@ struct Gpu {
     }
   }
 
-  /// Begins to copy 16 bytes (16/sizeof(T) elements) from global to shared memory, both 16-byte aligned; nothing is
-  /// read and zeros are written where `valid` is false. They are there for this thread after wait(), for others after
-  /// a barrier too. (cp.async.cg)
+  /// Begins to copy 16 bytes (16/sizeof(T) elements) from global to shared memory, both 16-byte aligned; zeros are
+  /// written where `valid` is false, and then global may hold anything, but must have as many bytes. They are there for
+  /// this thread after wait(), for others after a barrier too. (cp.async.cg)
   template <Scalar T>
   __device__ __forceinline__ void copy_async(T* shared, const T* global, bool valid) const {
     const int bytes = valid ? 16 : 0;

@@ -12,7 +12,7 @@ struct Tokens {
   T* data = nullptr;
   Index batch = 0, head = 0, token = 0;  // strides
   int width = 0;
-  bool aligned = false;  ///< rows begin at multiples of 16 bytes
+  bool aligned = false;  ///< rows begin at multiples of 16 bytes, and there are 16 bytes at data
 
   LION_DEVICE T* row(Index b, Index h, Index t) const { return data + b * batch + h * head + t * token; }
 };
@@ -20,7 +20,8 @@ struct Tokens {
 template <class T>
 Tokens<T> tokens_of(const View<T, 4>& view) {
   constexpr Index kVector = 16 / static_cast<Index>(sizeof(T));
-  const bool aligned = reinterpret_cast<std::uintptr_t>(view.data()) % 16 == 0 && view.stride(0) % kVector == 0 &&
+  const bool aligned = view.size() > 0 && view.extent(3) >= kVector &&
+                       reinterpret_cast<std::uintptr_t>(view.data()) % 16 == 0 && view.stride(0) % kVector == 0 &&
                        view.stride(1) % kVector == 0 && view.stride(2) % kVector == 0;
   return {view.data(), view.stride(0), view.stride(1), view.stride(2), static_cast<int>(view.extent(3)), aligned};
 }
