@@ -13,8 +13,9 @@ namespace lion {
 ///
 /// Every address is of memory that the device reads: tensors, key_mask, the mask's parameters, cu_seqlens and orders.
 /// Their values are not checked. Scratch is the workspace's, which must be borrowed memory of the device. Nothing is
-/// allocated and nothing waited for: the kernels are on the stream when `forward` returns, and it may be captured in a
-/// graph. It runs on the caller's current device.
+/// allocated and nothing waited for: the kernels are on the stream when `forward` returns, and after a first call it
+/// may be captured in a graph (cuda/launch.hpp), which tensors and scratch must outlive. It runs on the caller's
+/// current device.
 ///
 /// In half, scores s·q·k and gated keys γ·k must stay within its range, 65504: they are rounded to T on their way into
 /// the tensor cores; in backward so must dy·v and dy·y, and a row whose sum is below ε counts at most 256 times as much

@@ -19,8 +19,9 @@ struct Stream {
   cudaStream_t stream = nullptr;
 
   /// Starts Kernel::run in `grid` blocks of Kernel::kThreads threads and `shared_bytes` of shared memory, and returns
-  /// before it has run. Allocates nothing, and may be captured in a graph. Grids have at most 2³¹−1, 65535 and 65535
-  /// blocks on their axes; one without blocks starts nothing. Throws CudaError, which names the kernel by `name`.
+  /// before it has run. Allocates nothing, and may be captured in a graph, but not the first time: that loads the
+  /// kernel, which drivers older than CUDA 12.3's cannot do while they capture. Grids have at most 2³¹−1, 65535 and
+  /// 65535 blocks on their axes; one without blocks starts nothing. Throws CudaError, which names the kernel by `name`.
   template <class Kernel>
   void launch(const char* name, const Shape<3>& grid, std::size_t shared_bytes,
               const typename Kernel::Parameters& parameters) const {

@@ -72,7 +72,8 @@ class MaskedLanguageTrainingIn : public TrainedModel<model::MaskedLanguage<float
   /// the cross-entropy. The sum is divided by `labelled` if that is not 0, so that micro-batches, some perhaps without
   /// a row, add up to their step. Every address, cu_seqlens included, is of memory of the device, and no value is
   /// checked: ids, types, places and rows must be in range. Starts kernels and returns; nothing is allocated or waited
-  /// for, and all of it may be captured in a graph. Throws ArgumentError before anything is started.
+  /// for, and after a first call all of it may be captured in a graph, which the model, the workspace and the queue's
+  /// Blas must outlive. Throws ArgumentError before anything is started.
   template <class Queue>
   void backward(const MaskedLanguageBatch& batch, double* loss, Workspace& workspace, const Queue& queue,
                 Index labelled = 0) {

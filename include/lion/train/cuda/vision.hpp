@@ -88,7 +88,8 @@ class VisionTrainingIn : public TrainedModel<model::Vision<float>, T, Memory> {
   /// Adds to the gradients that of the loss: the mean over the batch of the cross-entropy, of a distilled model by half
   /// that of each head. The loss goes to memory of the device. The sum is divided by `rows`, which is B where it is 0,
   /// so that micro-batches add up to their step. Starts kernels and returns; nothing is allocated or waited for, and
-  /// all of it may be captured in a graph. Throws ArgumentError before anything is started; no value is checked.
+  /// after a first call all of it may be captured in a graph, which the model, the workspace and the queue's Blas must
+  /// outlive. Throws ArgumentError before anything is started; no value is checked.
   template <class Queue>
   void backward(const VisionBatch<T>& batch, double* loss, Workspace& workspace, const Queue& queue, Index rows = 0) {
     const double count = check(batch, rows);
