@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -60,9 +59,17 @@ void measure_mask(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--only")) options.only = argv[i + 1];
-    if (!std::strcmp(argv[i], "--samples")) options.samples = std::max(1, std::atoi(argv[i + 1]));
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : "";
+    if (name == "--only") {
+      options.only = value;
+    } else if (name == "--samples") {
+      options.samples = std::max(1, std::atoi(value));
+    } else {
+      std::fprintf(stderr, "bench_bfloat16: %s is not known; see the beginning of bench/bfloat16.cpp\n", argv[i]);
+      return 1;
+    }
   }
   measure_mask<mask::Linear>(options);
   measure_mask<mask::Decay>(options);

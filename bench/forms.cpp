@@ -1,6 +1,6 @@
 /// form::Auto beside every other form, forward, one head on one thread: for each mask, width D = E and length, how much
-/// longer it takes than the fastest. Samples are taken in turns; a form that is far behind is not sampled again. A
-/// point where Auto is not within 5 % is measured up to three times, and the least counts: machines are noisy.
+/// longer it takes than the fastest. Samples are taken in turns; a form that is far behind is not sampled again. Where
+/// Auto is not within 5 % up to four times as many are taken: machines are noisy.
 ///
 ///   bench_forms [--samples N] [--only MASK] [--width D] [--all]      --all: every form's time, not the summary alone
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -69,11 +68,21 @@ void measure_mask(const Options& options, std::vector<Row>& rows) {
 
 int main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--json")) options.json = argv[i + 1];
-    if (!std::strcmp(argv[i], "--machine")) options.machine = argv[i + 1];
-    if (!std::strcmp(argv[i], "--only")) options.only = argv[i + 1];
-    if (!std::strcmp(argv[i], "--samples")) options.samples = std::max(1, std::atoi(argv[i + 1]));
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : "";
+    if (name == "--json") {
+      options.json = value;
+    } else if (name == "--machine") {
+      options.machine = value;
+    } else if (name == "--only") {
+      options.only = value;
+    } else if (name == "--samples") {
+      options.samples = std::max(1, std::atoi(value));
+    } else {
+      std::fprintf(stderr, "share_of_peak: %s is not known; see the beginning of bench/share_of_peak.cpp\n", argv[i]);
+      return 1;
+    }
   }
   const double peak = bench::measure_peak(100);
   std::printf("register peak: %.1f GFLOP/s, vectors of %td bytes\n", peak * 1e-9, cpu::kVectorBytes);

@@ -24,7 +24,14 @@ def machine():
     wanted = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16')
     return {'processor': names[0] if names else model, 'cores': os.cpu_count(), 'memory_bytes': memory,
             'vectors': [flag for flag in wanted if flag in flags], 'system': platform.platform(terse=True),
-            'load_at_start': load}
+            'load_at_start': load, 'commit': commit()}
+
+
+def commit():
+    """Of the working tree that holds this file, or nothing outside one."""
+    git = subprocess.run(['git', 'describe', '--always', '--dirty'], cwd=os.path.dirname(os.path.abspath(__file__)),
+                         capture_output=True, text=True)
+    return git.stdout.strip()
 
 
 class Worker:
@@ -165,7 +172,7 @@ class Bench:
         for file in os.listdir(self.scratch):  # no entry of the next point may take this one's inputs for its own
             os.remove(self.path(file))
         place = self.report['studies'].setdefault(study, {})
-        place['machine'] = machine()
+        place['machine'] = result['machine'] = machine()  # points may be measured on different days
         own = set(result['entries']) | set(result['left_out'])
         for kind in ('entries', 'left_out'):  # those that were not asked for stay
             kept = {key: value for key, value in earlier.get(kind, {}).items() if key not in own}
