@@ -24,14 +24,16 @@ def machine():
     wanted = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16')
     return {'processor': names[0] if names else model, 'cores': os.cpu_count(), 'memory_bytes': memory,
             'vectors': [flag for flag in wanted if flag in flags], 'system': platform.platform(terse=True),
-            'load_at_start': load, 'commit': commit()}
+            'load_at_start': load}
 
 
 def commit():
     """Of the working tree that holds this file, or nothing outside one."""
-    git = subprocess.run(['git', 'describe', '--always', '--dirty'], cwd=os.path.dirname(os.path.abspath(__file__)),
-                         capture_output=True, text=True)
-    return git.stdout.strip()
+    try:
+        return subprocess.run(['git', 'describe', '--always', '--dirty'], capture_output=True, text=True,
+                              cwd=os.path.dirname(os.path.abspath(__file__))).stdout.strip()
+    except OSError:  # no git
+        return ''
 
 
 class Worker:
@@ -69,6 +71,7 @@ class Entry:
 
     def __init__(self, name, worker, label=None, **about):
         self.name, self.worker, self.label, self.about = name, worker, label, about
+        self.compiles = False  # in its first pass
 
     def run(self, passes):
         return self.worker.ask(f'run {self.label} {passes}' if self.label else f'run {passes}')['seconds']
@@ -98,6 +101,7 @@ class Bench:
         self.options, self.scratch, self.serve = options, scratch, serve
         self.quick, self.rates, self.peers = options.quick, {}, {}
         self.report = {'format': 'lion figures 1', 'studies': {}}
+        self.commit = commit()  # before the report, a file of the tree, changes
         if os.path.exists(options.json):
             with open(options.json) as file:
                 self.report = json.load(file)
@@ -149,6 +153,7 @@ class Bench:
             return
         print(f'{study} {name}', file=sys.stderr, flush=True)
         result = dict(about, entries={}, left_out={})
+        here = machine()  # with every point: they may be measured on different days
         entries = []
         earlier = {}
         if self.options.entries:
@@ -167,12 +172,12 @@ class Bench:
                 print(f'  {entry_name} is left out: {reason}', file=sys.stderr, flush=True)
         self.time(entries, result)
         for entry in entries:
-            result['entries'][entry.name].update(self.about(entry))
+            result['entries'][entry.name].update(self.about(entry), commit=self.commit)
             entry.close()
         for file in os.listdir(self.scratch):  # no entry of the next point may take this one's inputs for its own
             os.remove(self.path(file))
         place = self.report['studies'].setdefault(study, {})
-        place['machine'] = result['machine'] = machine()  # points may be measured on different days
+        place['machine'] = result['machine'] = here
         own = set(result['entries']) | set(result['left_out'])
         for kind in ('entries', 'left_out'):  # those that were not asked for stay
             kept = {key: value for key, value in earlier.get(kind, {}).items() if key not in own}
@@ -202,6 +207,8 @@ class Bench:
                 del result['entries'][entry.name]
                 entry.close()
                 raise Unavailable(f"its result differs from the library's by {values['error']:.1e}")
+        if entry.compiles:
+            seconds = entry.run(1)
         entry.first, entry.rounds = seconds, 2 if self.quick else self.options.rounds
         if seconds > 1:  # what it has to warm up is little beside that
             entry.passes, entry.rounds = 1, min(entry.rounds, self.options.slow_rounds)

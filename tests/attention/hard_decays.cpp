@@ -1,6 +1,5 @@
 #include "support/attention_errors.hpp"
 #include "support/attention_random.hpp"
-#include "support/sanitized.hpp"
 
 // Float32 over long sequences whose decays are the hardest there are. The truth at such a length is the chunk form in
 // double, which shares no rounding with float32; that form is held to the dense definition at short lengths, and to
@@ -10,11 +9,7 @@ namespace {
 using namespace lion;
 using namespace lion::test;
 
-#ifdef LION_TEST_ADDRESS_SANITIZER
-constexpr Index kLength = 4096;
-#else
 constexpr Index kLength = 65536;
-#endif
 
 /// A few heads of positive features whose tokens have these log-decays.
 template <class LogDecay>

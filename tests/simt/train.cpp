@@ -12,18 +12,13 @@
 #include "simt/small_model.hpp"
 #include "simt/training.hpp"
 #include "support/require_error.hpp"
-#include "support/sanitized.hpp"
 
 namespace {
 
 using namespace lion;
 using namespace lion::test;
 
-#ifdef LION_TEST_ADDRESS_SANITIZER
-constexpr const char* kMasks[] = {"selective", "softmax"};
-#else
 constexpr const char* kMasks[] = {"linear", "decay", "selective", "softmax"};
-#endif
 
 /// A layer on the CPU and the same in training on the device.
 template <class T, class Host, class Layer>

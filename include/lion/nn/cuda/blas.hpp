@@ -14,8 +14,8 @@
 namespace lion::cuda {
 
 /// A handle of cuBLASLt, its workspace on the current device, and the algorithms it chose: for one thread and one
-/// stream at a time. The first product of a shape asks for an algorithm and remembers it; nothing else is allocated,
-/// and after it products may be captured in a graph, which the Blas must outlive.
+/// stream at a time. The first product of a shape asks for an algorithm and remembers it, up to 4,096 of them; nothing
+/// else is allocated, and after it products may be captured in a graph, which the Blas must outlive.
 class Blas {
  public:
   /// Throws CudaError.
