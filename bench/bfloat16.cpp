@@ -3,9 +3,9 @@
 ///
 ///   bench_bfloat16 [--samples N] [--only TEXT]     TEXT is part of mask/form/pass/L
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -59,18 +59,10 @@ void measure_mask(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (name == "--only") {
-      options.only = value;
-    } else if (name == "--samples") {
-      options.samples = std::max(1, std::atoi(value));
-    } else {
-      std::fprintf(stderr, "bench_bfloat16: %s is not known; see the beginning of bench/bfloat16.cpp\n", argv[i]);
-      return 1;
-    }
-  }
+  CLI::App app("", "bench_bfloat16");
+  app.add_option("--only", options.only, "cases with this in their name, as decay/chunk/forward/197");
+  app.add_option("--samples", options.samples)->check(CLI::Range(1, 10000))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   measure_mask<mask::Linear>(options);
   measure_mask<mask::Decay>(options);
   measure_mask<mask::Selective>(options);

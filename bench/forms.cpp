@@ -4,9 +4,9 @@
 ///
 ///   bench_forms [--samples N] [--only MASK] [--width D] [--all]      --all: every form's time, not the summary alone
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -98,25 +98,12 @@ void measure_mask(const Options& options, std::vector<double>& ratios) {
 
 int main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (name == "--all") {
-      options.all = true;
-      continue;
-    }
-    if (name == "--samples") {
-      options.samples = (std::max)(1, std::atoi(value));
-    } else if (name == "--only") {
-      options.only = value;
-    } else if (name == "--width") {
-      options.width = std::atoi(value);
-    } else {
-      std::fprintf(stderr, "bench_forms: %s is not known; see the beginning of bench/forms.cpp\n", argv[i]);
-      return 1;
-    }
-    ++i;
-  }
+  CLI::App app("", "bench_forms");
+  app.add_option("--only", options.only, "linear, decay or selective");
+  app.add_option("--width", options.width, "of a head");
+  app.add_option("--samples", options.samples)->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_flag("--all", options.all, "every form's time");
+  CLI11_PARSE(app, argc, argv);
   std::vector<double> ratios;
   measure_mask<mask::Linear>(options, ratios);
   measure_mask<mask::Decay>(options, ratios);

@@ -4,10 +4,9 @@
 ///
 ///   bench_linear [--samples N]
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -95,12 +94,9 @@ void measure_layer(int samples, Index N, Index I, Index O) {
 
 int main(int argc, char** argv) {
   int samples = 9;
-  if (argc == 3 && !std::strcmp(argv[1], "--samples")) {
-    samples = std::max(1, std::atoi(argv[2]));
-  } else if (argc != 1) {
-    std::fprintf(stderr, "bench_linear: see the beginning of bench/linear.cpp\n");
-    return 1;
-  }
+  CLI::App app("", "bench_linear");
+  app.add_option("--samples", samples)->check(CLI::Range(1, 10000))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   measure_layer(samples, 1576, 768, 2304);
   measure_layer(samples, 1576, 768, 768);
   measure_layer(samples, 1576, 768, 3072);

@@ -4,9 +4,9 @@
 ///
 ///   share_of_peak [--json FILE] [--machine TEXT] [--samples N] [--only TEXT]
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -68,22 +68,12 @@ void measure_mask(const Options& options, std::vector<Row>& rows) {
 
 int main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (name == "--json") {
-      options.json = value;
-    } else if (name == "--machine") {
-      options.machine = value;
-    } else if (name == "--only") {
-      options.only = value;
-    } else if (name == "--samples") {
-      options.samples = std::max(1, std::atoi(value));
-    } else {
-      std::fprintf(stderr, "share_of_peak: %s is not known; see the beginning of bench/share_of_peak.cpp\n", argv[i]);
-      return 1;
-    }
-  }
+  CLI::App app("", "share_of_peak");
+  app.add_option("--json", options.json, "where to write the figures, too");
+  app.add_option("--machine", options.machine, "what it says of the machine");
+  app.add_option("--only", options.only, "cases with this in their name, as linear/chunk/forward");
+  app.add_option("--samples", options.samples)->check(CLI::Range(1, 10000))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   const double peak = bench::measure_peak(100);
   std::printf("register peak: %.1f GFLOP/s, vectors of %td bytes\n", peak * 1e-9, cpu::kVectorBytes);
   std::vector<Row> rows;

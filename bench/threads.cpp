@@ -4,11 +4,10 @@
 ///
 ///   bench_threads [--samples N]
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <vector>
 
 #include "operator_case.hpp"
@@ -54,12 +53,9 @@ void measure_mask(int samples) {
 
 int main(int argc, char** argv) {
   int samples = 15;
-  if (argc == 3 && !std::strcmp(argv[1], "--samples")) {
-    samples = std::max(1, std::atoi(argv[2]));
-  } else if (argc != 1) {
-    std::fprintf(stderr, "bench_threads: see the beginning of bench/threads.cpp\n");
-    return 1;
-  }
+  CLI::App app("", "bench_threads");
+  app.add_option("--samples", samples)->check(CLI::Range(1, 10000))->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   measure_mask<mask::Linear>(samples);
   measure_mask<mask::Decay>(samples);
   measure_mask<mask::Selective>(samples);

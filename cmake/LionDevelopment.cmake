@@ -24,10 +24,6 @@ if(LION_SANITIZE)
   # Frames stay for readable reports, and anything reported ends the program.
   target_compile_options(lion_development INTERFACE "-fsanitize=${LION_SANITIZE}" -fno-sanitize-recover=all
                                                     -fno-omit-frame-pointer)
-  if(LION_SANITIZE MATCHES "address" AND NOT LION_FUZZ)
-    # Where a null pointer is read or written that sanitizer sees it, and these checks take a third of the time.
-    target_compile_options(lion_development INTERFACE -fno-sanitize=null)
-  endif()
   target_link_options(lion_development INTERFACE "-fsanitize=${LION_SANITIZE}")
 endif()
 

@@ -28,8 +28,7 @@ def peer(bench, name, threads, options, shared=True, **about):
         if not shared:
             worker.close()
         raise
-    entry = Entry(name, worker, name.replace(' ', '-'), own_process=not shared, **about)
-    entry.compiles = options.get('compiled', False)
+    entry = Entry(name, worker, name.replace(' ', '-'), options.get('compiled', False), own_process=not shared, **about)
     if not shared:
         drop = entry.close
         entry.close = lambda: (drop(), worker.close())

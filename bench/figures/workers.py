@@ -69,9 +69,9 @@ class Worker:
 class Entry:
     """What is timed under a name: the library's own process, or a peer in a process that it may share."""
 
-    def __init__(self, name, worker, label=None, **about):
+    def __init__(self, name, worker, label=None, compiles=False, **about):
         self.name, self.worker, self.label, self.about = name, worker, label, about
-        self.compiles = False  # in its first pass
+        self.compiles = compiles  # in its first pass
 
     def run(self, passes):
         return self.worker.ask(f'run {self.label} {passes}' if self.label else f'run {passes}')['seconds']

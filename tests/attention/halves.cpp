@@ -64,13 +64,8 @@ void require_halves(auto form, const RandomOptions& options, const AttentionDims
   CHECK(counting.all >= forward + (keep ? 2 : 4));
 #ifndef LION_TEST_ADDRESS_SANITIZER
   constexpr bool wide = std::is_same_v<T, double>, stored = sizeof(T) == 2;
-  require_alike(got, run<double>(attention_for<M, form::Full, N>(p), p),
-                wide     ? 1e-10
-                : stored ? 5e-3
-                         : 1e-5,
-                wide     ? 1e-8
-                : stored ? 5e-2
-                         : 1e-3);
+  constexpr double outputs = wide ? 1e-10 : stored ? 5e-3 : 1e-5, gradients = wide ? 1e-8 : stored ? 5e-2 : 1e-3;
+  require_alike(got, run<double>(attention_for<M, form::Full, N>(p), p), outputs, gradients);
 #endif
   // On one thread the same bits, with one sequence at a time.
   const Answer serial = run<T>(attention, p, {layout, keep});
