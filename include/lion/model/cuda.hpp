@@ -6,7 +6,7 @@
 ///     Workspace scratch(device_bytes, model.workspace_size(shape));    // over memory of the device
 ///     model.forward(images, logits, scratch, cuda::Queue{{stream}, &blas});
 ///
-/// Shown right on an emulated device (tests/simt); not run on a GPU yet (README).
+/// Shown right on an emulated device (tests/simt) and on an H200 (tests/cuda).
 
 #include "lion/cuda.hpp"
 #include "lion/model/cuda/masked_language.hpp"

@@ -7,7 +7,7 @@
 ///     training.step({images, labels}, learning_rate, loss, scratch, cuda::Queue{{stream}, &blas});
 ///     training.download(host);                                                  // once the stream has ended
 ///
-/// Shown right on an emulated device (tests/simt); not run on a GPU yet (README).
+/// Shown right on an emulated device (tests/simt) and on an H200 (tests/cuda).
 
 #include "lion/model/cuda.hpp"
 #include "lion/train/cuda/masked_language.hpp"
