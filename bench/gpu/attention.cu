@@ -57,9 +57,17 @@ class Buffer {
   Index size_;
 };
 
+/// Every call once and untimed, for a profiler.
+bool once = false;
+
 /// Milliseconds that f() keeps the default stream busy: median of five runs, each of as many calls as take 20 ms.
 template <class F>
 double milliseconds(F&& f) {
+  if (once) {
+    f();
+    check(cudaDeviceSynchronize(), "the kernels");
+    return 1;
+  }
   cudaEvent_t begin, end;
   check(cudaEventCreate(&begin), "cudaEventCreate");
   check(cudaEventCreate(&end), "cudaEventCreate");
@@ -180,7 +188,12 @@ class Bench {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  once = argc > 1 && std::string_view(argv[1]) == "--once";
+  if (argc > 2 || (argc == 2 && !once)) {
+    std::fprintf(stderr, "bench_gpu: takes nothing, or --once: every call once and untimed, for a profiler\n");
+    return 2;
+  }
   cudaDeviceProp gpu;
   check(cudaGetDeviceProperties(&gpu, 0), "no GPU");
   int runtime = 0;

@@ -68,8 +68,8 @@ struct Product {
 
     unsigned fragment_a[4];
     unsigned fragment_b[2];
-    dev.template load_matrices<false>(a + lane % 16 * 16 + lane / 16 * 8, fragment_a);
-    dev.template load_matrices<true>(b + lane % 16 * 8, fragment_b);
+    dev.template load_matrices<false>(a + lane % 16 * 16 + lane / 16 * 8, 0, fragment_a);
+    dev.template load_matrices<true>(b + lane % 16 * 8, 0, fragment_b);
     float d[4];
     float* out = p.d + lane / 4 * 8 + lane % 4 * 2;
     for (int i = 0; i < 4; ++i) d[i] = out[i / 2 * 64 + i % 2];
@@ -97,7 +97,7 @@ struct Load {
     }
     dev.warp_barrier();
     unsigned to[N];
-    dev.template load_matrices<transposed>(dev.lane() < rows ? shared + row * 8 : nullptr, to);
+    dev.template load_matrices<transposed>(dev.lane() < rows ? shared + row * 8 : nullptr, 0, to);
     for (std::size_t i = 0; i < N; ++i) p.out[static_cast<std::size_t>(dev.lane()) * N + i] = to[i];
   }
 };

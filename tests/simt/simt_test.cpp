@@ -161,8 +161,8 @@ struct Addresses {
     if (p.kind == 0) dev.copy_async(shared + 1, p.in, true);
     if (p.kind == 1) dev.copy_async(shared, p.in + 1, false);
     if (p.kind == 2) dev.copy_async(shared + 16, p.in, true);
-    if (p.kind == 3) dev.template load_matrices<false>(reinterpret_cast<half*>(shared) + 4, to);
-    if (p.kind == 4) dev.template load_matrices<false>(reinterpret_cast<const half*>(p.in), to);
+    if (p.kind == 3) dev.template load_matrices<false>(reinterpret_cast<half*>(shared), 4, to);
+    if (p.kind == 4) dev.template load_matrices<false>(reinterpret_cast<const half*>(p.in), 0, to);
   }
 };
 

@@ -56,6 +56,10 @@ class Thread {
     return std::exp(x);
   }
   template <Real A>
+  static A exp_weight(A x) {
+    return std::exp(x);
+  }
+  template <Real A>
   static A erfc(A x) {
     return std::erfc(x);
   }
@@ -111,7 +115,8 @@ class Thread {
 
   template <bool transposed, Short T, std::size_t N>
     requires(N == 2 || N == 4)
-  void load_matrices(const T* row, unsigned (&to)[N], const Where& where = Where::current()) const {
+  void load_matrices(const T* first, int offset, unsigned (&to)[N], const Where& where = Where::current()) const {
+    const T* row = first + offset;
     const std::size_t rows = 8 * N;  // the lanes beyond give no address
     if (static_cast<std::size_t>(lane()) < rows) block_->require_shared(index_, row, 16, "load_matrices", where);
     Matrices<T> matrices{row, to};

@@ -5,6 +5,11 @@
 
 namespace lion::cuda {
 
+/// Whether kernels ask for the states at both edges of a chunk before they need them: where both fit into shared memory
+/// beside the tiles, a block then waits once for all that it reads.
+template <class T, int W>
+inline constexpr bool kStatesAhead = kTensor<T> && W <= 64;
+
 /// States [B, H, slots, W, columns], W the width of the rows that enter filled up and `columns` those of v'. 16-bit
 /// tensors keep them as tensor cores take them: rounded, and times a power of two that keeps them in half's range;
 /// `factor` undoes it.

@@ -38,9 +38,15 @@ struct ChunkTiles {
     return sequences.first_slot(sequence_number, size) + first * rows / size;
   }
 
+  /// Whether tokens lie beyond the chunk's edge: in the sequence, or past its end if that is open.
+  template <bool left>
+  LION_DEVICE bool beyond(bool open) const {
+    return open || (left ? first > 0 : last < tiles() - 1);
+  }
+
   /// visit(t, between) for the chunk's tiles on one side, nearest first, as far as anything is seen; it returns the log
   /// of the decay across tile t, and `between` is that across the tiles strictly between. Then edge(between), if the
-  /// chunk's edge is in sight and more tokens lie beyond it: in the sequence, or past its end if that is open.
+  /// chunk's edge is in sight and tokens lie beyond it.
   template <bool left, class Visit, class Edge>
   LION_DEVICE void side(bool open, Visit&& visit, Edge&& edge) const {
     constexpr double horizon = mask::kHorizon<A>;
@@ -48,7 +54,7 @@ struct ChunkTiles {
     for (Index t = left ? tile - 1 : tile + 1; (left ? t >= first : t <= last) && between > horizon; left ? --t : ++t) {
       between += visit(t, between);
     }
-    if (between > horizon && (open || (left ? first > 0 : last < tiles() - 1))) edge(between);
+    if (between > horizon && beyond<left>(open)) edge(between);
   }
 };
 

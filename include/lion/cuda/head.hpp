@@ -14,6 +14,8 @@ struct Tokens {
   int width = 0;
   bool aligned = false;  ///< rows begin at multiples of 16 bytes, and there are 16 bytes at data
 
+  /// Whether rows are `columns` wide and are loaded by 16 bytes.
+  LION_DEVICE bool dense(int columns) const { return aligned && width == columns; }
   LION_DEVICE T* row(Index b, Index h, Index t) const { return data + b * batch + h * head + t * token; }
 };
 
@@ -70,6 +72,7 @@ struct Walk {
   LION_DEVICE bool padded(Index b, Index t) const {
     return key_mask && !key_mask[b * key_mask_batch + t * key_mask_token];
   }
+  LION_DEVICE static constexpr bool gated() { return M::gated; }
   LION_DEVICE A gate(Index b, Index h, Index t) const {
     if constexpr (M::gated) return mask.gate(b, h, t);
     return A(1);

@@ -48,6 +48,7 @@ struct KeyGradientKernel {
     TileDecay<T, M::decay> rows, columns;  // of queries, of keys
     T *k, *v, *q;                          // [kRows, kStride] each
     T* dy;                                 // [kRows, kStride], or rows of a state [·, kRowStride]
+    T* states;                             // [2, W, kRowStride], where they come ahead
     A *weight, *slope;                     // [kRows] of the queries, in units of the head
     T* pairs;                              // [2 kRows, kPairStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
@@ -57,6 +58,7 @@ struct KeyGradientKernel {
           v(arena.take<T>(kRows * kStride)),
           q(arena.take<T>(kRows * kStride)),
           dy(arena.take<T>(kRows * kRowStride)),
+          states(arena.take<T>(kStatesAhead<T, W> ? 2 * W * kRowStride : 0)),
           weight(arena.take<A>(kRows)),
           slope(arena.take<A>(kRows)),
           pairs(arena.take<T>(kTensor<T> ? 0 : 2 * kRows * kPairStride)) {}
@@ -176,10 +178,7 @@ struct KeyGradientKernel<T, M, N, Dir, W>::Block : TileBlock<Block<Dev>, KeyGrad
     constexpr int kAtOnce = W < kRows ? W : kRows;
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
-      dev.barrier();  // what lay there has been used
-      states.template load<W, kColumns, kAtOnce, kRowStride>(dev, number, first, shared.dy);
-      arrive();
-      const T* state = shared.dy;
+      const T* state = Base::template state_rows<kAtOnce>(states, number, first, past, shared.dy);
       if (of_values) {
         add_weighted_product<kAtOnce>(dev, sums, weights[0], weights[1], own_rows(shared.k + first),
                                       plain(state, kRowStride));

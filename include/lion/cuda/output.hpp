@@ -18,9 +18,11 @@ struct OutputKernel {
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 2 * kRows;
-  static constexpr int kBlocks = W == 128 ? 1 : 2;  // left alone, the compiler saves registers until it spills
+  // Left alone, the compiler saves registers until it spills.
+  static constexpr int kBlocks = W == 128 ? 1 : kTensor<T> ? 3 : 2;
   static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
-  static constexpr int kScoreStride = kRows + kSkew<T>;
+  static constexpr int kStep = kTensor<T> ? 32 : kRows;  // keys at a time, for the sake of registers
+  static constexpr int kScoreStride = kStep + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   using Sums = Strip<A, kColumns>;
 
@@ -36,6 +38,7 @@ struct OutputKernel {
   struct Shared {
     TileDecay<T, M::decay> rows, columns;
     T *q, *k, *v;  // [kRows, kStride] twice, [kRows, kRowStride]
+    T* states;     // [2, W, kRowStride], where they come ahead
     T* scores;     // [kRows, kScoreStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : rows(arena),
@@ -43,6 +46,7 @@ struct OutputKernel {
           q(arena.take<T>(kRows * kStride)),
           k(arena.take<T>(kRows * kStride)),
           v(arena.take<T>(kRows * kRowStride)),
+          states(arena.take<T>(kStatesAhead<T, W> ? 2 * W * kRowStride : 0)),
           scores(arena.take<T>(kTensor<T> ? 0 : kRows * kScoreStride)) {}
   };
   template <class Dev>
@@ -89,12 +93,14 @@ struct OutputKernel<T, M, N, Dir, W>::Block : TileBlock<Block<Dev>, OutputKernel
   /// n'_i += Σ_j s M_ij (q_i·k_j) v'_j over the tile in shared memory.
   template <class Mask, class Distance>
   LION_DEVICE void add_pairs(Mask&& mask, Distance&&) {
-    Strip<A, kRows> scores;
-    scores.clear();
-    add_product<W>(dev, scores, own_rows(shared.q), transposed(shared.k, kStride));
-    scores.for_each(dev.lane(), [&](int i, int j, A& value) { value *= p.walk.scale * mask(strip + i, j); });
-    add_product(dev, sums, scores, plain(static_cast<const T*>(shared.v), kRowStride),
-                shared.scores + strip * kScoreStride);
+    for (int step = 0; step < kRows; step += kStep) {
+      Strip<A, kStep> scores;
+      scores.clear();
+      add_product<W>(dev, scores, own_rows(shared.q), transposed(shared.k + step * kStride, kStride));
+      scores.for_each(dev.lane(), [&](int i, int j, A& value) { value *= p.walk.scale * mask(strip + i, step + j); });
+      add_product(dev, sums, scores, plain(static_cast<const T*>(shared.v + step * kRowStride), kRowStride),
+                  shared.scores + strip * kScoreStride);
+    }
   }
 
   /// n'_i += s weight_i q_iᵀ S, with S brought into the values' place, some of its rows at a time.
@@ -106,11 +112,8 @@ struct OutputKernel<T, M, N, Dir, W>::Block : TileBlock<Block<Dev>, OutputKernel
     constexpr int kAtOnce = W < kRows ? W : kRows;
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
-      dev.barrier();  // what lay there has been used
-      states.template load<W, kColumns, kAtOnce, kRowStride>(dev, number, first, shared.v);
-      arrive();
-      add_weighted_product<kAtOnce>(dev, sums, above, below, own_rows(shared.q + first),
-                                    plain(static_cast<const T*>(shared.v), kRowStride));
+      const T* state = Base::template state_rows<kAtOnce>(states, number, first, past, shared.v);
+      add_weighted_product<kAtOnce>(dev, sums, above, below, own_rows(shared.q + first), plain(state, kRowStride));
     }
   }
 

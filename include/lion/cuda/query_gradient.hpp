@@ -20,9 +20,11 @@ struct QueryGradientKernel {
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 2 * kRows;
-  static constexpr int kBlocks = W == 128 ? 1 : 2;  // left alone, the compiler saves registers until it spills
+  // Left alone, the compiler saves registers until it spills.
+  static constexpr int kBlocks = W == 128 ? 1 : kTensor<T> ? (M::decay == mask::DecayKind::per_token ? 2 : 3) : 2;
   static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
-  static constexpr int kStep = W == 128 && kRows > 32 ? 32 : kRows;  // keys at a time, for the sake of registers
+  static constexpr int kStep =
+      (W == 128 || kTensor<T>)&&kRows > 32 ? 32 : kRows;  // keys at a time, for the sake of registers
   static constexpr int kScoreStride = kStep + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   static constexpr bool per_token = M::decay == mask::DecayKind::per_token;
@@ -44,6 +46,7 @@ struct QueryGradientKernel {
     TileDecay<T, M::decay> rows, columns;
     T *q, *dy, *k;  // [kRows, kStride] each; q where a decay needs it
     T* v;           // [kRows, kStride], or rows of a state [·, kRowStride]
+    T* states;      // [2, W, kRowStride], where they come ahead
     T* slopes;      // [kRows, kScoreStride], where products do not take them from registers
     LION_HOST_DEVICE explicit Shared(SharedArena& arena)
         : rows(arena),
@@ -52,6 +55,7 @@ struct QueryGradientKernel {
           dy(arena.take<T>(kRows * kStride)),
           k(arena.take<T>(kRows * kStride)),
           v(arena.take<T>(kRows * kRowStride)),
+          states(arena.take<T>(kStatesAhead<T, W> ? 2 * W * kRowStride : 0)),
           slopes(arena.take<T>(kTensor<T> ? 0 : kRows * kScoreStride)) {}
   };
 
@@ -147,10 +151,8 @@ struct QueryGradientKernel<T, M, N, Dir, W>::Block : TileBlock<Block<Dev>, Query
     constexpr int kAtOnce = W < kRows ? W : kRows;
     LION_UNROLL
     for (int first = 0; first < W; first += kAtOnce) {
-      dev.barrier();  // what lay there has been used
-      states.template load<W, kColumns, kAtOnce, kRowStride>(dev, number, first, shared.v);
-      arrive();
-      const Operand<T, true> state = transposed(static_cast<const T*>(shared.v), kRowStride);
+      const Operand<T, true> state =
+          transposed(Base::template state_rows<kAtOnce>(states, number, first, past, shared.v), kRowStride);
       Strip<A, kAtOnce> product;
       product.clear();
       add_product<W>(dev, product, own_rows(shared.dy), state);

@@ -26,7 +26,8 @@ struct StateKernel {
   using A = accumulator_t<T>;
   static constexpr int kColumns = kValueColumns<W, N::divides>;
   static constexpr int kThreads = 2 * W;  // a warp for every 16 rows
-  static constexpr int kBlocks = 1;       // left alone, the compiler saves registers until it spills
+  // Left alone, the compiler saves registers until it spills.
+  static constexpr int kBlocks = kTensor<T> && W <= 64 ? 3 : 1;
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
   using State = Strip<A, kColumns>;
@@ -39,16 +40,41 @@ struct StateKernel {
     SegmentEdges<A> edges{};
   };
 
-  struct Shared {
+  /// Whether a token enters with another weight than 1.
+  static constexpr bool weighted = M::decay != mask::DecayKind::none || Enter::weighted;
+
+  /// A tile of tokens.
+  struct Tile {
     TileDecay<T, M::decay> decay;
-    T *x, *y;  // [kRows, kStride], [kRows, kRowStride]
-    A* most;   // [warps]
-    LION_HOST_DEVICE explicit Shared(SharedArena& arena)
+    T *x, *y;    // [kRows, kStride], [kRows, kRowStride]
+    A* weights;  // [kRows]
+    LION_HOST_DEVICE explicit Tile(SharedArena& arena)
         : decay(arena),
           x(arena.take<T>(kRows * kStride)),
           y(arena.take<T>(kRows * kRowStride)),
-          most(arena.take<A>(kThreads / 32)) {}
+          weights(arena.take<A>(weighted ? kRows : 0)) {}
   };
+  /// One tile is multiplied while the next comes, where both fit.
+  static constexpr int kTiles = W * sizeof(T) <= 256 ? 2 : 1;
+
+  struct Shared {
+    std::byte* tiles;
+    A* most;  // [warps]
+    LION_HOST_DEVICE explicit Shared(SharedArena& arena)
+        : tiles(arena.take<std::byte>(kTiles * tile_bytes())), most(arena.take<A>(kThreads / 32)) {}
+
+    LION_HOST_DEVICE static int tile_bytes() {
+      SharedArena counting;
+      Tile{counting};
+      return static_cast<int>(counting.used());
+    }
+    /// Where tile n of a walk lies.
+    LION_DEVICE Tile tile(int n) const {
+      SharedArena arena(tiles + n % kTiles * tile_bytes());
+      return Tile(arena);
+    }
+  };
+
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
     const Index h = dev.block(1), b = dev.block(2) / p.directions;
@@ -77,20 +103,38 @@ struct StateKernel {
     state.clear();
     if (incoming) bring(dev, p, state, incoming, b, h, A(1) / unit);
     if (p.global && edges.from_later) bring(dev, p, state, edges.from_later, b, h, A(1) / unit);
+    // 32 bits: dividing 64 takes longer than a product.
+    const auto tiles_of = [](Index tokens) { return static_cast<int>((tokens + kRows - 1) / kRows); };
+    const int tiles = tiles_of(sequence.size), of_chunk = tiles_of(size);
+    const bool all = p.global || outgoing;  // else nothing sees the last chunk's tokens through a state
+    const int last =
+        left_to_right ? tiles - static_cast<int>(chunks - 1) * of_chunk : (of_chunk < tiles ? of_chunk : tiles);
+    const int entering = all || chunks == 0 ? tiles : tiles - last;
+    const auto place = [&](int n) { return left_to_right ? n : tiles - 1 - n; };
+    const auto keep_before = [&](int n) {
+      const int t = place(n);
+      const bool edge = n == 0 || t % of_chunk == (left_to_right ? 0 : of_chunk - 1);
+      if (!edge || p.global || !kept.data || (n == 0 && !incoming)) return;
+      keep(dev, shared, state, kept, b, h, first_slot + t / of_chunk);
+    };
+    const auto ask = [&](int n) {
+      const Index at = Index(place(n)) * kRows, left = sequence.size - at;
+      ask_tile<left_to_right>(dev, p, shared.tile(n), b, h, {sequence.first + at, left < kRows ? left : Index(kRows)});
+    };
     double across = 0;
-    for (Index i = 0; i < chunks; ++i) {
-      const Index chunk = left_to_right ? i : chunks - 1 - i;
-      const Index begin = chunk * size;
-      const Index end = begin + size < sequence.size ? begin + size : sequence.size;
-      if (!p.global && kept.data && (i > 0 || incoming)) keep(dev, shared, state, kept, b, h, first_slot + chunk);
-      if (!p.global && !outgoing && i + 1 == chunks) break;  // nothing sees its tokens through a state
-      const Index tiles = (end - begin + kRows - 1) / kRows;
-      for (Index j = 0; j < tiles; ++j) {
-        const Index at = begin + (left_to_right ? j : tiles - 1 - j) * kRows;
-        across += enter<left_to_right>(dev, p, shared, state, b, h,
-                                       {sequence.first + at, end - at < kRows ? end - at : Index(kRows)});
+    if (kTiles == 2 && entering > 0) ask(0);
+    for (int n = 0; n < entering; ++n) {
+      keep_before(n);
+      if (kTiles == 1) {
+        dev.barrier();  // the tile before has been used
+        ask(n);
       }
+      dev.template wait<0>();
+      dev.barrier();
+      if (kTiles == 2 && n + 1 < entering) ask(n + 1);
+      across += enter(dev, state, shared.tile(n));
     }
+    if (entering < tiles) keep_before(entering);
     if (p.global && chunks > 0) keep(dev, shared, state, kept, b, h, first_slot);
     if (outgoing) {
       for_each_entry(dev, p, state, [&](Index d, Index e, A& value) { outgoing(b, h, d, e) = unit * value; });
@@ -117,38 +161,52 @@ struct StateKernel {
     for_each_entry(dev, p, state, [&](Index d, Index e, A& value) { value += factor * from(b, h, d, e); });
   }
 
-  /// S = e^Λ S + Σ_i weight_i x_i y'_iᵀ over a tile of tokens; returns Λ.
+  /// Begins to bring a tile of tokens: rows, decays, weights.
   template <bool left_to_right, class Dev>
-  LION_DEVICE static double enter(const Dev& dev, const Parameters& p, const Shared& shared, State& state, Index b,
-                                  Index h, Stretch tile) {
+  LION_DEVICE static void ask_tile(const Dev& dev, const Parameters& p, const Tile& to, Index b, Index h,
+                                   Stretch tile) {
     const Enter& from = p.enter;
-    auto decay = shared.decay;
     const auto token = [&](int i) { return from.walk.token(tile.first + i); };
-    dev.barrier();  // the tile before has been used
-    decay.derive(dev, from.walk, b, h, tile);
-    load_rows<W>(
-        dev, from.y(), tile.size, [&](int i) { return from.y_row(b, h, token(i)); },
-        [&](int i) { return from.y_factor(b, h, token(i)); }, kRowStride, shared.y);
+    if (!from.walk.order && !from.skips() && from.x().dense(W) && from.y().dense(W)) {
+      load_dense<W, kThreads>(dev, from.x(), from.x_row(b, h, tile.first), tile.size, kStride, to.x);
+      load_dense<W, kThreads>(dev, from.y(), from.y_row(b, h, tile.first), tile.size, kRowStride, to.y);
+    } else {
+      load_rows<W>(
+          dev, from.x(), tile.size, [&](int i) { return from.x_row(b, h, token(i)); },
+          [&](int i) { return A(from.x_factor(b, h, token(i)) == A(0) ? 0 : 1); }, kStride, to.x);
+      load_rows<W>(
+          dev, from.y(), tile.size, [&](int i) { return from.y_row(b, h, token(i)); },
+          [&](int i) { return from.y_factor(b, h, token(i)); }, kRowStride, to.y);
+    }
     if constexpr (N::divides) {
       fill_last<W>(
-          dev, tile.size, [&](int i) { return from.last(b, h, token(i)); }, kRowStride, shared.y);
+          dev, tile.size, [&](int i) { return from.last(b, h, token(i)); }, kRowStride, to.y);
     }
-    if constexpr (M::decay != mask::DecayKind::none) dev.barrier();
-    load_rows<W>(
-        dev, from.x(), tile.size, [&](int i) { return from.x_row(b, h, token(i)); },
-        [&](int i) {
-          const A factor = from.x_factor(b, h, token(i));
-          return factor == A(0) ? A(0) : factor * Enter::template weight<left_to_right>(decay, i);
-        },
-        kStride, shared.x);
-    dev.template wait<0>();
-    dev.barrier();
-    if constexpr (M::decay != mask::DecayKind::none) {
-      state.scale(decayed<Dev>(static_cast<A>(decay.total())));
+    auto decay = to.decay;
+    decay.derive(dev, from.walk, b, h, tile);
+    if constexpr (weighted) {
+      if (dev.warp() != 0) return;  // that derived them
+      dev.warp_barrier();
+      for (int i = dev.lane(); i < kRows; i += 32) {
+        const A factor = i < tile.size ? from.x_factor(b, h, token(i)) : A(0);
+        to.weights[i] = factor == A(0) ? A(0) : factor * Enter::template weight<left_to_right>(decay, i);
+      }
     }
-    add_product<kRows>(dev, state, transposed(shared.x + dev.warp() * kStripRows, kStride),
-                       plain(shared.y, kRowStride));
-    return decay.total();
+  }
+
+  /// S = e^Λ S + Σ_i weight_i x_i y'_iᵀ over a tile of tokens; returns Λ.
+  template <class Dev>
+  LION_DEVICE static double enter(const Dev& dev, State& state, const Tile& tile) {
+    const double log = tile.decay.total();
+    if constexpr (M::decay != mask::DecayKind::none) state.scale(decayed<Dev>(static_cast<A>(log)));
+    const Operand<T, true> x = transposed(static_cast<const T*>(tile.x) + dev.warp() * kStripRows, kStride);
+    const Operand<T, false> y = plain(static_cast<const T*>(tile.y), kRowStride);
+    if constexpr (weighted) {
+      add_product<kRows>(dev, state, x, y, [&](int i) { return tile.weights[i]; });
+    } else {
+      add_product<kRows>(dev, state, x, y);
+    }
+    return log;
   }
 
   template <class Dev>
@@ -180,9 +238,16 @@ struct StateKernel {
       if (dev.thread() == 0) kept.factor[number] = A(1) / power;
     }
     T* to = kept.data + number * W * kColumns;
-    state.for_each(dev.lane(), [&](int row, int column, A value) {
-      to[(dev.warp() * kStripRows + row) * kColumns + column] = Dev::template narrow<T>(power * value);
-    });
+    LION_UNROLL
+    for (int j = 0; j < State::kTiles; ++j) {
+      LION_UNROLL
+      for (int part = 0; part < 4; part += 2) {
+        const int row = dev.warp() * kStripRows + State::row(dev.lane(), part);
+        *reinterpret_cast<Neighbours<T, 2>*>(to + row * kColumns + State::column(dev.lane(), j, part)) = {
+            {Dev::template narrow<T>(power * state.values[j][part]),
+             Dev::template narrow<T>(power * state.values[j][part + 1])}};
+      }
+    }
   }
 };
 

@@ -4,6 +4,10 @@
 ///
 /// `Dev` is one thread of a block: cuda/gpu.hpp, or an emulation on the CPU.
 
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
 #include "lion/core/config.hpp"
 #include "lion/core/scalar.hpp"
 
@@ -88,19 +92,26 @@ LION_DEVICE Operand<T, true> transposed(const T* data, int stride) {
 
 namespace detail {
 
-/// Where a lane's row of an 8×8 matrix begins, of the four that make the 16×16 elements from (i, j) on, one below the
-/// other before the next column of them.
+/// Where a lane's row of an 8×8 matrix begins, of the four that make the first 16×16 elements, one below the other
+/// before the next column of them.
 template <class T, bool transposed>
-LION_DEVICE const T* matrix_row(Operand<T, transposed> x, int i, int j, int lane) {
-  const int row = i + lane / 8 % 2 * 8, column = j + lane / 16 * 8;
+LION_DEVICE const T* matrix_row(Operand<T, transposed> x, int lane) {
+  const int row = lane / 8 % 2 * 8, column = lane / 16 * 8;
   return transposed ? x.at(row, column + lane % 8) : x.at(row + lane % 8, column);
+}
+
+/// Elements from there to the same row of the 16×16 elements from (i, j) on.
+template <class T, bool transposed>
+LION_DEVICE int matrix_offset(Operand<T, transposed> x, int i, int j) {
+  return transposed ? j * x.stride + i : i * x.stride + j;
 }
 
 /// The right operand's [16, 8] or [16, 16] elements from (k, column) on, for one or two products.
 template <class Dev, class T, bool transposed, int registers>
 LION_DEVICE void load_right(const Dev& dev, Operand<T, transposed> right, int k, int column,
                             unsigned (&to)[registers]) {
-  dev.template load_matrices<!transposed>(matrix_row(right, k, column, dev.lane() % (8 * registers)), to);
+  dev.template load_matrices<!transposed>(matrix_row(right, dev.lane() % (8 * registers)),
+                                          matrix_offset(right, k, column), to);
 }
 
 template <class Dev, class A, int N, class T, bool transposed>
@@ -146,13 +157,49 @@ LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, Operand<T, left_tr
     LION_UNROLL
     for (int k = 0; k < K; k += 16) {
       unsigned a[4];
-      dev.template load_matrices<left_transposed>(detail::matrix_row(left, 0, k, dev.lane()), a);
+      dev.template load_matrices<left_transposed>(detail::matrix_row(left, dev.lane()),
+                                                  detail::matrix_offset(left, 0, k), a);
       detail::add_tensor_step(dev, to, a, right, k);
     }
   } else {
     const int row = dev.lane() / 4;
     for (int k = 0; k < K; ++k) {
       detail::add_outer(dev, to, Dev::widen(*left.at(row, k)), Dev::widen(*left.at(row + 8, k)), right, k);
+    }
+  }
+}
+
+/// to += left [16, K] diag(weight) · right [K, N], with the weighted left operand rounded to T; nothing of a column
+/// whose weight is 0, whatever it holds.
+template <int K, class Dev, class A, int N, class T, bool left_transposed, bool right_transposed, class Weight>
+LION_DEVICE void add_product(const Dev& dev, Strip<A, N>& to, Operand<T, left_transposed> left,
+                             Operand<T, right_transposed> right, Weight&& weight)
+  requires(std::is_invocable_v<Weight, int>)
+{
+  if constexpr (kTensor<T>) {
+    const auto weigh = [&](unsigned pair, int k) {
+      const T low = std::bit_cast<T>(static_cast<std::uint16_t>(pair & 0xffffu));
+      const T high = std::bit_cast<T>(static_cast<std::uint16_t>(pair >> 16));
+      const A first = weight(k), second = weight(k + 1);
+      return dev.template pack<T>(first == A(0) ? A(0) : first * Dev::widen(low),
+                                  second == A(0) ? A(0) : second * Dev::widen(high));
+    };
+    LION_UNROLL
+    for (int k = 0; k < K; k += 16) {
+      unsigned a[4];
+      dev.template load_matrices<left_transposed>(detail::matrix_row(left, dev.lane()),
+                                                  detail::matrix_offset(left, 0, k), a);
+      const int column = k + dev.lane() % 4 * 2;  // of a lane's pairs, as tensor cores take them
+      a[0] = weigh(a[0], column), a[1] = weigh(a[1], column);
+      a[2] = weigh(a[2], column + 8), a[3] = weigh(a[3], column + 8);
+      detail::add_tensor_step(dev, to, a, right, k);
+    }
+  } else {
+    const int row = dev.lane() / 4;
+    for (int k = 0; k < K; ++k) {
+      const A x = weight(k);
+      if (x == A(0)) continue;
+      detail::add_outer(dev, to, x * Dev::widen(*left.at(row, k)), x * Dev::widen(*left.at(row + 8, k)), right, k);
     }
   }
 }

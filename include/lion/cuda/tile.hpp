@@ -51,6 +51,25 @@ struct alignas(n * sizeof(T)) Neighbours {
   T values[n];
 };
 
+/// Rows of a stretch that lie `tokens.token` apart from `first` on → to [kTileRows, width + skew], zero beyond the
+/// stretch; tokens are aligned and of that width. They have arrived after dev.wait() and a barrier. All that a thread
+/// copies lies in one column: addresses cost it two additions.
+template <int width, int threads, class Dev, class T>
+LION_DEVICE void load_dense(const Dev& dev, const Tokens<const T>& tokens, const T* first, Index size, int stride,
+                            T* to) {
+  constexpr int kVector = 16 / static_cast<int>(sizeof(T)), kVectors = width / kVector, kApart = threads / kVectors;
+  static_assert(threads % kVectors == 0 && kTileRows<T> % kApart == 0);
+  const int row = dev.thread() / kVectors, column = dev.thread() % kVectors * kVector;
+  const T* from = first + row * tokens.token + column;
+  T* at = to + row * stride + column;
+  LION_UNROLL
+  for (int n = 0; n < kTileRows<T> / kApart; ++n) {
+    const bool inside = row + n * kApart < size;
+    dev.copy_async(at + n * kApart * stride, inside ? from + n * kApart * tokens.token : tokens.data, inside);
+  }
+  dev.commit();
+}
+
 /// Rows of the tokens of a stretch → to [kTileRows, width + skew], zero beyond the rows' own width, beyond the stretch,
 /// and where `factor(i)` is 0, whatever lies there; else times factor(i). They have arrived after dev.wait() and a
 /// barrier.

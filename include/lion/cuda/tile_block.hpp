@@ -15,6 +15,7 @@ namespace lion::cuda {
 ///   load(stretch)                           brings the tile of the other side into shared memory
 ///   add_pairs(mask(i, j), distance(i, j))   mask is M_ij, distance how far the query lies after the key
 ///   look(states, slot, weight(·), past)     weight is that of the block's own tokens
+/// Its Shared has room for two states where they come ahead, `states`.
 /// Kernel::own_queries: its own tokens are the queries, the others the keys; or the other way round.
 template <class Self, class Kernel, class Dev>
 struct TileBlock {
@@ -69,6 +70,10 @@ struct TileBlock {
   /// Rows as they lie, zero beyond the stretch.
   template <class RowOf>
   LION_DEVICE void load_whole(const Tokens<const T>& tokens, Stretch s, RowOf&& row_of, int stride, T* to) const {
+    if (!p.walk.order && tokens.dense(W)) {
+      load_dense<W, Kernel::kThreads>(dev, tokens, row_of(s.first), s.size, stride, to);
+      return;
+    }
     load_rows<W>(
         dev, tokens, s.size, [&](int i) { return row_of(p.walk.token(s.first + i)); }, [](int) { return A(1); }, stride,
         to);
@@ -77,6 +82,11 @@ struct TileBlock {
   /// Gated keys and values, zero where padded.
   LION_DEVICE void load_keys(Stretch s, T* k, int value_stride, T* v) const {
     const auto& walk = p.walk;
+    if (!walk.order && !walk.key_mask && !walk.gated() && walk.k.dense(W) && walk.v.dense(W)) {
+      load_dense<W, Kernel::kThreads>(dev, walk.k, walk.k.row(b, g, s.first), s.size, Kernel::kStride, k);
+      load_dense<W, Kernel::kThreads>(dev, walk.v, walk.v.row(b, h, s.first), s.size, value_stride, v);
+      return;
+    }
     const auto at = [&](int j) { return walk.token(s.first + j); };
     load_rows<W>(
         dev, walk.k, s.size, [&](int j) { return walk.k.row(b, g, at(j)); },
@@ -90,11 +100,16 @@ struct TileBlock {
   /// been asked for.
   LION_DEVICE void see() {
     if (p.global) {
-      arrive();
       const Index slot = p.walk.sequences.first_slot(tiles.sequence_number, p.past.size);
+      if constexpr (kStatesAhead<T, W>) ask_state(p.past, slot, 0);
+      arrive();
       self().look(
           p.past, slot, [](int) { return A(1); }, std::true_type());
       return;
+    }
+    if constexpr (kStatesAhead<T, W>) {
+      if constexpr (Dir::past) ask_ahead<true>();
+      if constexpr (Dir::future) ask_ahead<false>();
     }
     self().load(own);
     arrive();
@@ -107,6 +122,19 @@ struct TileBlock {
         [](int i, int j) { return i - j; });
     if constexpr (Dir::past) side<true>();
     if constexpr (Dir::future) side<false>();
+  }
+
+  /// Rows [first, first + rows) of a state: where they lie already, or brought to `to`, for all threads.
+  template <int rows>
+  LION_DEVICE const T* state_rows(const ChunkStates<T>& states, Index number, int first, bool past, T* to) const {
+    if constexpr (kStatesAhead<T, W>) {
+      return shared.states + (past ? 0 : kState);
+    } else {
+      dev.barrier();  // what lay there has been used
+      states.template load<W, Kernel::kColumns, rows, Kernel::kRowStride>(dev, number, first, to);
+      arrive();
+      return to;
+    }
   }
 
   /// Columns [first, first + n) of the sums += weights ⊙ product; `seen` += what that is to the own rows x.
@@ -128,6 +156,22 @@ struct TileBlock {
   }
 
  private:
+  static constexpr int kState = W * Kernel::kRowStride;  // elements
+
+  LION_DEVICE void ask_state(const ChunkStates<T>& states, Index slot, int to) const {
+    states.template load<W, Kernel::kColumns, W, Kernel::kRowStride>(dev, states.number(b, h, slot), 0,
+                                                                     shared.states + to);
+  }
+
+  /// The state at the edge where side<past>() ends, unless no token lies beyond.
+  template <bool past>
+  LION_DEVICE void ask_ahead() const {
+    const auto& states = past ? p.past : p.future;
+    constexpr bool left = past == own_queries;
+    if (!states.data || !tiles.template beyond<left>(left ? p.open_left : p.open_right)) return;
+    ask_state(states, tiles.chunk_slot(p.walk.sequences, states.size), past ? 0 : kState);
+  }
+
   LION_DEVICE Self& self() { return static_cast<Self&>(*this); }
 
   /// Past: keys before queries, on the left of queries and on the right of keys.

@@ -26,7 +26,7 @@ struct LogSum<double> {
 /// e to an exponent ≤ 0, exactly 0 from the horizon on.
 template <class Dev, class A>
 LION_DEVICE A decayed(A exponent) {
-  return exponent > static_cast<A>(mask::kHorizon<A>) ? Dev::exp(exponent) : A(0);
+  return exponent > static_cast<A>(mask::kHorizon<A>) ? Dev::exp_weight(exponent) : A(0);
 }
 
 /// Decays of the tokens of a tile, c_m from its start. Tokens beyond the stretch decay nothing. With kind `none` it is

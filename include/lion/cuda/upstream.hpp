@@ -39,13 +39,13 @@ struct Upstream {
   }
 };
 
-/// Weights and slopes from y and δ as the forward pass gave them, or slopes alone if there is no room for weights; a
-/// warp for each row.
+/// Weights and slopes from y and δ as the forward pass gave them, or slopes alone if there is no room for weights;
+/// eight lanes for each row, each with 16 bytes at a time.
 template <class T>
 struct UpstreamKernel {
   using A = accumulator_t<T>;
   static constexpr int kThreads = 128;
-  static constexpr int kRows = kThreads / 32;  // of a block
+  static constexpr int kLanes = 8, kRows = kThreads / kLanes;  // of a row, of a block
 
   struct Parameters {
     Upstream<T> upstream;
@@ -56,14 +56,24 @@ struct UpstreamKernel {
   template <class Dev>
   LION_DEVICE static void run(const Dev& dev, const Parameters& p) {
     const Upstream<T>& u = p.upstream;
-    const Index t = dev.block(0) * kRows + dev.warp(), h = dev.block(1), b = dev.block(2);
-    if (t >= u.length) return;
+    constexpr int kVector = 16 / static_cast<int>(sizeof(T));
+    using Vector = Neighbours<T, kVector>;
+    const Index t = dev.block(0) * kRows + dev.thread() / kLanes, h = dev.block(1), b = dev.block(2);
+    const int lane = dev.thread() % kLanes, width = t < u.length ? p.y.width : 0;
     const T *dy = u.dy.row(b, h, t), *y = p.y.row(b, h, t);
     A sum = 0;
-    for (int e = dev.lane(); e < p.y.width; e += 32) sum += Dev::widen(dy[e]) * Dev::widen(y[e]);
+    for (int first = lane * kVector; first < width; first += kLanes * kVector) {
+      if (u.dy.aligned && p.y.aligned && first + kVector <= width) {
+        const Vector x = *reinterpret_cast<const Vector*>(dy + first), z = *reinterpret_cast<const Vector*>(y + first);
+        LION_UNROLL
+        for (int e = 0; e < kVector; ++e) sum += Dev::widen(x.values[e]) * Dev::widen(z.values[e]);
+      } else {
+        for (int e = first; e < width && e < first + kVector; ++e) sum += Dev::widen(dy[e]) * Dev::widen(y[e]);
+      }
+    }
     LION_UNROLL
-    for (int by = 16; by > 0; by /= 2) sum += dev.shuffle_xor(sum, by);
-    if (dev.lane() != 0) return;
+    for (int by = kLanes / 2; by > 0; by /= 2) sum += dev.shuffle_xor(sum, by);
+    if (lane != 0 || t >= u.length) return;
     u.slopes[u.at(b, h, t)] = -sum;
     if (!u.weights) return;
     const A delta = p.row_sum(b, h, t);

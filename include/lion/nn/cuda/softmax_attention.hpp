@@ -136,10 +136,10 @@ struct SoftmaxKernel<T, W>::Block : SoftmaxBlock<Block<Dev>, SoftmaxKernel, Dev>
       });
       now = (Dev::max)(now, dev.shuffle_xor(now, 1));  // four lanes share a row
       now = (Dev::max)(now, dev.shuffle_xor(now, 2));
-      const A shrink = Dev::exp(top[half] - now);  // now > -∞: every row sees a key of the tile
+      const A shrink = Dev::exp_weight(top[half] - now);  // now > -∞: every row sees a key of the tile
       total[half] *= shrink;
       for_row(scores, half, [&](int, A& score) {
-        score = Dev::exp(score - now);
+        score = Dev::exp_weight(score - now);
         total[half] += score;
       });
       for_row(sums, half, [&](int, A& sum) { sum *= shrink; });

@@ -106,7 +106,7 @@ struct SoftmaxQueryGradientKernel<T, W>::Block : SoftmaxBlock<Block<Dev>, Softma
       slopes.clear();
       add_product<W>(dev, slopes, own_rows(shared.dy), transposed(v, kStride));
       slopes.zip(dev.lane(), scores, [&](int i, int j, A& value, A score) {
-        const A probability = Dev::exp(p.walk.scale * score + shared.padding[step + j] - log_sum[i >= 8]);
+        const A probability = Dev::exp_weight(p.walk.scale * score + shared.padding[step + j] - log_sum[i >= 8]);
         value = p.walk.scale * probability * (value + slope[i >= 8]);
       });
       add_product(dev, sums, slopes, plain(k, kStride), shared.pairs + strip * kPairStride);
@@ -217,7 +217,7 @@ struct SoftmaxKeyGradientKernel<T, W>::Block : SoftmaxBlock<Block<Dev>, SoftmaxK
       scores.clear();
       add_product<W>(dev, scores, own_rows(shared.k), transposed(q, kStride));
       scores.for_each(dev.lane(), [&](int j, int i, A& score) {
-        score = Dev::exp(p.walk.scale * score + padding[j >= 8] - shared.log_sums[step + i]);
+        score = Dev::exp_weight(p.walk.scale * score + padding[j >= 8] - shared.log_sums[step + i]);
       });
       if (of_values) {
         add_product(dev, sums, scores, plain(dy, kStride), staging);
