@@ -19,9 +19,9 @@ struct OutputKernel {
   static constexpr int kRows = kTileRows<T>;
   static constexpr int kThreads = 2 * kRows;
   // Left alone, the compiler saves registers until it spills.
-  static constexpr int kBlocks = W == 128 ? 1 : kTensor<T> ? 3 : 2;
+  static constexpr int kBlocks = W == 128 ? 1 : kTensor<T> && N::divides ? 3 : 2;
   static constexpr int kStride = W + kSkew<T>, kRowStride = kValueStride<T, W, N::divides>;
-  static constexpr int kStep = kTensor<T> ? 32 : kRows;  // keys at a time, for the sake of registers
+  static constexpr int kStep = !kTensor<T> ? kRows : W == 128 ? 16 : 32;  // keys at a time, for the sake of registers
   static constexpr int kScoreStride = kStep + kSkew<T>;
   static constexpr bool decays = M::decay != mask::DecayKind::none;
   using Sums = Strip<A, kColumns>;
