@@ -5,8 +5,10 @@
     bench/gpu/peers.py [operator] [model] [--json bench/results/NAME-OF-THE-GPU.json]
 
 Needs PyTorch, and flash-linear-attention (fla-core) and timm for what is theirs; what is missing is left out with a
-sentence. bfloat16, tensors [B,L,H,D]. Outputs are compared before anything is timed. Every entry is captured in a CUDA
-graph; entries of a point take turns, five rounds of at least 20 ms each, medians. flash-linear-attention is causal: it
+sentence. bfloat16, tensors [B,L,H,D]. Before anything is timed our y is compared with float64, under every mask and
+form; the peers' outputs are not looked at. The operator's entries are captured in CUDA graphs and take turns, five
+rounds of at least 20 ms each (three where a call takes longer), medians. Models, of batch 64 and with initial weights,
+run one after another, chunks of 256 tokens; their logits must be finite. flash-linear-attention is causal: it
 runs forward and, on inputs that are turned around beforehand, backward, without normaliser and without the sum of the
 two, so that its entries do less than ours. `floor` is the time of copying as many bytes as q, k, v and y have (backward
 too: and dy, dq, dk, dv).

@@ -86,8 +86,8 @@ struct Gpu {
     }
   }
 
-  /// e^x for a weight, x ≤ 0: wrong by at most 2^-22 of the largest weight, 1, and subnormal ones may be 0 (float:
-  /// ex2.approx of a rounded product, six instructions fewer than exp).
+  /// e^x for a weight, x ≤ 0: wrong by at most 2^-21 of the largest weight, 1 (float: ex2.approx of a rounded product,
+  /// which is off by 2^-24 |x| relatively: only where e^x is small; subnormal results may be 0).
   template <Real A>
   __device__ __forceinline__ static A exp_weight(A x) {
     if constexpr (std::same_as<A, float>) {
