@@ -103,7 +103,7 @@ struct StateKernel {
     state.clear();
     if (incoming) bring(dev, p, state, incoming, b, h, A(1) / unit);
     if (p.global && edges.from_later) bring(dev, p, state, edges.from_later, b, h, A(1) / unit);
-    // 32 bits: dividing 64 takes longer than a product.
+    // In 32 bits: they are divided at every tile.
     const auto tiles_of = [](Index tokens) { return static_cast<int>((tokens + kRows - 1) / kRows); };
     const int tiles = tiles_of(sequence.size), of_chunk = tiles_of(size);
     const bool all = p.global || outgoing;  // else nothing sees the last chunk's tokens through a state
