@@ -28,10 +28,6 @@ void round(WeightType type, bool rows, float* x, Index n) {
   }
 }
 
-bool rounds_rows(WeightType type) {
-  return cpu::converts_rows(type) && (type == WeightType::bfloat16 || cpu::tile_registers());
-}
-
 }  // namespace
 
 TEST_CASE("packed weights: the product of what is rounded, at sizes around blocks, strips and tasks") {
@@ -65,7 +61,7 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
       layer.forward(x, y, {}, y);
       for (Index t = 0; t < n; ++t) {
         std::vector<float> row(x.at(t), x.at(t) + in);
-        if (rounds_rows(type)) round(type, true, row.data(), in);
+        if (cpu::converts_rows(type)) round(type, true, row.data(), in);
         for (Index o = 0; o < out; ++o) {
           double expected = layer.bias.value(o), size = 1;
           for (Index i = 0; i < in; ++i) {
@@ -137,9 +133,8 @@ TEST_CASE("rows of zeros and weights of zeros have no scale") {
   }
 }
 
-#ifdef LION_TILE_REGISTERS
-TEST_CASE("tile registers and dot products agree") {
-  if (!cpu::tile_registers()) return;
+#ifdef LION_BFLOAT16_DOTS
+TEST_CASE("tile registers, dot products and multiply-adds of floats agree") {
   const auto x = tensor<float, 2>({32, 96}, 1), w = tensor<float, 2>({32, 96}, 2);
   const cpu::PackedMatrix packed(w.data(), 32, 96, WeightType::bfloat16);
   alignas(64) std::uint16_t rows[32 * 96];
@@ -148,19 +143,66 @@ TEST_CASE("tile registers and dot products agree") {
       cpu::Bfloat16Dots::convert(&x(t, 32 * s), 32, 1, rows + (t / 16 * 3 + s) * 512 + t % 16 * 32);
     }
   }
-  alignas(64) float by_tiles[32 * 32], by_dots[32 * 32];
+  alignas(64) float by_floats[32 * 32], sums[32 * 32];
   const auto* blocks = packed.blocks<std::uint16_t>(0);
-  const auto tiles = [&](const std::uint16_t* second) {
-    const cpu::TileScope scope;
-    std::fill_n(by_tiles, 32 * 32, std::nanf(""));
-    cpu::multiply_tiles<cpu::Bfloat16Dots>({rows, second}, blocks, blocks, 3, by_tiles);
+  const std::uint16_t* const second = rows + 3 * 512;
+  const auto multiply = [&](float* to, auto&& step) {
+    for (Index tile = 0; tile < 2; ++tile) {
+      cpu::detail::multiply_rows<std::uint16_t, float>(rows + tile * 3 * 512, blocks, blocks, 3, to + tile * 16 * 32,
+                                                       32, nullptr, 0, step);
+    }
   };
-  cpu::multiply_block(rows, blocks, 3, by_dots);
-  cpu::multiply_block(rows + 3 * 512, blocks, 3, by_dots + 16 * 32);
-  tiles(rows + 3 * 512);
-  for (Index i = 0; i < 32 * 32; ++i) REQUIRE(by_tiles[i] == Approx(by_dots[i]).epsilon(1e-5).margin(1e-5));
-  tiles(nullptr);
-  for (Index i = 0; i < 16 * 32; ++i) REQUIRE(by_tiles[i] == Approx(by_dots[i]).epsilon(1e-5).margin(1e-5));
+  multiply(by_floats, cpu::detail::float_step);
+  const auto compare = [&](Index count) {
+    for (Index i = 0; i < count; ++i) REQUIRE(sums[i] == Approx(by_floats[i]).epsilon(1e-5).margin(1e-5));
+  };
+  multiply(sums, [](auto* left, auto* right, auto* a, auto* b, auto* next) {
+    cpu::detail::dot_step<std::uint16_t, float>(left, right, a, b, next, cpu::detail::add_pairs);
+  });
+  compare(32 * 32);
+  cpu::multiply_blocks(rows, second, blocks, blocks, 3, sums);
+  cpu::multiply_blocks(rows, second, blocks, blocks, 3, sums, 32, true);
+  for (float& value : by_floats) value *= 2;
+  compare(32 * 32);
+#ifdef LION_TILE_REGISTERS
+  if (!cpu::tile_registers()) return;
+  for (float& value : by_floats) value /= 2;
+  for (const std::uint16_t* more : {second, static_cast<const std::uint16_t*>(nullptr)}) {
+    const cpu::TileScope scope;
+    std::fill_n(sums, 32 * 32, std::nanf(""));
+    cpu::multiply_tiles<cpu::Bfloat16Dots>({rows, more}, blocks, blocks, 3, sums);
+    compare(more ? 32 * 32 : 16 * 32);
+  }
+#endif
+}
+#endif
+
+#ifdef LION_INT8_DOTS
+TEST_CASE("dot products of int8 are exact, whatever the signs") {
+  constexpr Index steps = 2, in = 64 * steps;
+  std::vector<float> weights(32 * in);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    weights[i] = static_cast<float>(i % in < 2 ? (i % 2 ? -127 : 127) : static_cast<int>(i * 89 % 255) - 127);
+  }
+  const cpu::PackedMatrix packed(weights.data(), 32, in, WeightType::int8);
+  alignas(64) std::int8_t rows[32 * in];
+  std::vector<float> x(32 * in);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(static_cast<int>(i * 53 % 255) - 127);
+  for (Index t = 0; t < 32; ++t) {
+    for (Index s = 0; s < steps; ++s) {
+      cpu::RaisedInt8Dots::convert(x.data() + t * in + 64 * s, 64, 1, rows + (t / 16 * steps + s) * 1024 + t % 16 * 64);
+    }
+  }
+  const auto* blocks = packed.blocks<std::int8_t>(0);
+  alignas(64) std::int32_t sums[32 * 32];
+  cpu::multiply_blocks(rows, rows + steps * 1024, blocks, blocks, steps, sums, 32);
+  for (Index t = 0; t < 32; ++t) {
+    for (Index o = 0; o < 32; ++o) {
+      double expected = 0;
+      for (Index i = 0; i < in; ++i) expected += x[t * in + i] * weights[o * in + i];
+      REQUIRE(sums[t * 32 + o] == static_cast<std::int32_t>(expected));
+    }
+  }
 }
 #endif
 

@@ -8,10 +8,9 @@
 #include "lion/cpu/rows.hpp"
 #include "lion/form/cost.hpp"
 
-// Where a CPU has both tile registers and dot products of bfloat16 (Intel's), these take twice as long as multiply-adds
-// of floats: under LION_NO_AMX it multiplies floats. Where the kernel refuses tile registers at run time dot products
-// take their place.
-#if defined(LION_TILE_REGISTERS) || (defined(LION_DOT_BLOCKS) && !defined(__AMX_BF16__))
+// Where the compiler is told of an Intel CPU (one with AMX) whose tile registers are not to be used, floats are
+// multiplied. Where the kernel refuses them at run time multiply_block takes their place.
+#if defined(LION_TILE_REGISTERS) || (defined(LION_BFLOAT16_DOTS) && !defined(__AMX_BF16__))
 #define LION_ROUNDED_PRODUCTS 1
 #endif
 
@@ -270,7 +269,7 @@ class RoundedProduct {
       return;
     }
 #endif
-    multiply_blocks(a.first, a.second, b, steps, sums);
+    multiply_blocks(a.first, a.second, b, b, steps, sums);
     merge(sums, c, m, n, fade, weight);
   }
 

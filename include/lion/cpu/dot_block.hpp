@@ -1,6 +1,6 @@
 #pragma once
 /// Products of small blocks of bfloat16 and int8 by what the CPU has for them: the tile registers of AMX, or the dot
-/// products of AVX512_BF16. The one place that knows their instructions.
+/// products of AVX512_BF16 and AVX512_VNNI. The one place that knows their instructions.
 
 #include <algorithm>
 #include <cmath>
@@ -10,11 +10,20 @@
 #include "lion/core/config.hpp"
 #include "lion/cpu/packed_matrix.hpp"
 
-#if defined(__AVX512BF16__) && defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+#ifdef __AVX512BF16__
+#include <cpuid.h>
+#define LION_BFLOAT16_DOTS 1
+#endif
+#ifdef __AVX512VNNI__
+#define LION_INT8_DOTS 1
+#endif
+#endif
+#if defined(LION_BFLOAT16_DOTS) || defined(LION_INT8_DOTS)
 #include <immintrin.h>
 #define LION_DOT_BLOCKS 1
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__) && \
-    !defined(LION_NO_AMX)
+#if defined(LION_BFLOAT16_DOTS) && defined(LION_INT8_DOTS) && defined(__AMX_TILE__) && defined(__AMX_BF16__) && \
+    defined(__AMX_INT8__) && defined(__linux__) && !defined(LION_NO_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
 #define LION_TILE_REGISTERS 1
@@ -22,17 +31,6 @@
 #endif
 
 namespace lion::cpu {
-
-/// Whether the compiler is told of a CPU that multiplies this type: then rows are rounded to it.
-constexpr bool converts_rows([[maybe_unused]] WeightType type) {
-#if defined(LION_TILE_REGISTERS)
-  return type != WeightType::float32;
-#elif defined(LION_DOT_BLOCKS)
-  return type == WeightType::bfloat16;
-#else
-  return false;
-#endif
-}
 
 /// Whether this process may use tile registers: asks the kernel, once. It then saves them with every thread of the
 /// process that uses them and in larger signal frames; LION_NO_AMX, defined everywhere, leaves them alone.
@@ -44,6 +42,29 @@ inline bool tile_registers() {
 #else
   return false;
 #endif
+}
+
+/// Whether dot products of bfloat16 are worth their instruction: on AMD's CPUs they take half as long as the
+/// multiply-adds of floats they replace, on Intel's (all of which have AMX, though not every machine offers it) twice.
+inline bool fast_bfloat16_dots() {
+#ifdef LION_BFLOAT16_DOTS
+  static const bool fast = [] {
+    unsigned highest = 0, maker = 0, rest[2];
+    return __get_cpuid(0, &highest, &maker, &rest[0], &rest[1]) == 0 || maker != signature_INTEL_ebx;
+  }();
+  return fast;
+#else
+  return false;
+#endif
+}
+
+/// Whether a product with weights of this type is one of rows rounded to it, too: where the compiler is told of a CPU
+/// that multiplies it, and that is no loss.
+inline bool converts_rows([[maybe_unused]] WeightType type) {
+#ifdef LION_INT8_DOTS
+  if (type == WeightType::int8) return true;
+#endif
+  return type == WeightType::bfloat16 && (tile_registers() || fast_bfloat16_dots());
 }
 
 #ifdef LION_DOT_BLOCKS
@@ -65,6 +86,7 @@ inline __mmask16 lanes(Index n, Index from) {
   return static_cast<__mmask16>((1u << (std::clamp)(n - from, Index(0), Index(16))) - 1u);
 }
 
+#ifdef LION_BFLOAT16_DOTS
 /// The bfloat16 of 32 floats. Written out, as is the next: clang 16 dies of the type of its own intrinsic.
 inline __m512i to_bfloat16(__m512 low, __m512 high) {
   __m512i result;
@@ -77,8 +99,11 @@ inline __m512 add_pairs(__m512 sums, __m512i a, __m512i b) {
   __asm__("{vdpbf16ps %2, %1, %0|vdpbf16ps %0, %1, %2}" : "+v"(sums) : "v"(a), "v"(b));
   return sums;
 }
+#endif
 
 }  // namespace detail
+
+#ifdef LION_BFLOAT16_DOTS
 
 /// bfloat16, rounded to nearest even.
 struct Bfloat16Dots {
@@ -134,49 +159,117 @@ struct Bfloat16Dots {
   }
 };
 
-/// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks by dot products.
-inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, Index steps, float* sums,
-                           Index stride = kBlockStrip, bool add = false) {
-  constexpr Index rows = 8, half = PackedMatrix::block_size<std::uint16_t>() / 2;
+#endif
+
+namespace detail {
+
+/// sums [16,32], rows `stride` apart, = start, rows `start_stride` apart (or 0, if there is none) + a · b over `steps`
+/// tiles and blocks: step(left, right, a, b, next) adds what one step gives to both halves of 8 rows of sums, and asks
+/// for a block of `next`.
+template <class Entry, class Sum, class Step>
+LION_ALWAYS_INLINE void multiply_rows(const Entry* a, const Entry* b, const Entry* next, Index steps, Sum* sums,
+                                      Index stride, const Sum* start, Index start_stride, Step&& step) {
+  constexpr Index rows = 8, block = PackedMatrix::block_size<Entry>();
   for (Index row = 0; row < kTileRows; row += rows) {
-    __m512 left[rows] = {}, right[rows] = {};
-    if (add) {
+    Packed<Sum> left[rows] = {}, right[rows] = {};
+    if (start) {
       LION_UNROLL_BY(8)
       for (Index i = 0; i < rows; ++i) {
-        left[i] = _mm512_loadu_ps(sums + (row + i) * stride);
-        right[i] = _mm512_loadu_ps(sums + (row + i) * stride + 16);
+        left[i] = load(start + (row + i) * start_stride);
+        right[i] = load(start + (row + i) * start_stride + 16);
       }
     }
     for (Index s = 0; s < steps; ++s) {
-      for (Index pair = 0; pair < 16; ++pair) {
-        const std::uint16_t* from = b + s * 2 * half + pair * 32;
-        const __m512i first = _mm512_load_si512(from), second = _mm512_load_si512(from + half);
-        LION_UNROLL_BY(8)
-        for (Index i = 0; i < rows; ++i) {
-          std::int32_t both;
-          std::memcpy(&both, a + s * half + (row + i) * 32 + pair * 2, sizeof(both));
-          const __m512i factor = _mm512_set1_epi32(both);
-          left[i] = detail::add_pairs(left[i], factor, first);
-          right[i] = detail::add_pairs(right[i], factor, second);
-        }
-      }
+      step(left, right, a + s * block / 2 + row * kBlockDepth<Entry>, b + s * block, next + s * block);
     }
     LION_UNROLL_BY(8)
     for (Index i = 0; i < rows; ++i) {
-      _mm512_storeu_ps(sums + (row + i) * stride, left[i]);
-      _mm512_storeu_ps(sums + (row + i) * stride + 16, right[i]);
+      store(sums + (row + i) * stride, left[i]);
+      store(sums + (row + i) * stride + 16, right[i]);
     }
   }
 }
 
-/// sums [32,32] likewise, of two tiles of rows; the second may be nullptr.
-inline void multiply_blocks(const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, Index steps,
-                            float* sums, Index stride = kBlockStrip, bool add = false) {
-  multiply_block(a0, b, steps, sums, stride, add);
-  if (a1) multiply_block(a1, b, steps, sums + kTileRows * stride, stride, add);
+/// One step by dot(sum, group of a row in every lane, groups of 16 columns).
+template <class Entry, class Sum, class Dot>
+LION_ALWAYS_INLINE void dot_step(Packed<Sum>* left, Packed<Sum>* right, const Entry* a, const Entry* b,
+                                 const Entry* next, Dot&& dot) {
+  constexpr Index depth = kBlockDepth<Entry>, group = depth / 16, half = PackedMatrix::block_size<Entry>() / 2;
+  for (Index g = 0; g < depth; g += group) {
+    const __m512i first = _mm512_load_si512(b + g * 16), second = _mm512_load_si512(b + g * 16 + half);
+    __builtin_prefetch(next + g * 16, 0, 2);
+    __builtin_prefetch(next + g * 16 + half, 0, 2);
+    LION_UNROLL_BY(8)
+    for (Index i = 0; i < 8; ++i) {
+      std::int32_t entries;
+      std::memcpy(&entries, a + i * depth + g, sizeof(entries));
+      const __m512i factor = _mm512_set1_epi32(entries);
+      left[i] = dot(left[i], factor, first);
+      right[i] = dot(right[i], factor, second);
+    }
+  }
 }
 
-#ifdef LION_TILE_REGISTERS
+#ifdef LION_BFLOAT16_DOTS
+
+/// One step of bfloat16 by multiply-adds of floats: an entry of a pair is the upper half of one.
+LION_ALWAYS_INLINE void float_step(Packed<float>* left, Packed<float>* right, const std::uint16_t* a,
+                                   const std::uint16_t* b, const std::uint16_t*) {
+  constexpr Index half = PackedMatrix::block_size<std::uint16_t>() / 2;
+  using Bits = Packed<std::uint32_t>;
+  alignas(kAlignment) float rows[8][32];
+  LION_UNROLL_BY(8)
+  for (Index i = 0; i < 8; ++i) {
+    for (Index p = 0; p < 32; p += 16) {
+      const __m256i entries = _mm256_load_si256(reinterpret_cast<const __m256i*>(a + i * 32 + p));
+      store(rows[i] + p, same_bits<Packed<float>>(same_bits<Bits>(_mm512_maskz_cvtepu16_epi32(0xffff, entries)) << 16));
+    }
+  }
+  for (Index pair = 0; pair < 16; ++pair) {
+    const Bits first = load(reinterpret_cast<const std::uint32_t*>(b + pair * 32));
+    const Bits second = load(reinterpret_cast<const std::uint32_t*>(b + pair * 32 + half));
+    const auto multiply = [&](const Packed<float>& one, const Packed<float>& other, Index p) {
+      LION_UNROLL_BY(8)
+      for (Index i = 0; i < 8; ++i) {
+        left[i] += rows[i][p] * one;
+        right[i] += rows[i][p] * other;
+      }
+    };
+    multiply(same_bits<Packed<float>>(first << 16), same_bits<Packed<float>>(second << 16), 2 * pair);
+    multiply(same_bits<Packed<float>>(first & 0xffff0000u), same_bits<Packed<float>>(second & 0xffff0000u),
+             2 * pair + 1);
+  }
+}
+
+#endif
+}  // namespace detail
+
+#ifdef LION_BFLOAT16_DOTS
+
+/// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks.
+inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* next, Index steps,
+                           float* sums, Index stride = kBlockStrip, bool add = false) {
+  const auto run = [&](auto&& step) {
+    detail::multiply_rows(a, b, next, steps, sums, stride, add ? sums : nullptr, stride, step);
+  };
+  if (!fast_bfloat16_dots()) return run(detail::float_step);
+  run([](Packed<float>* left, Packed<float>* right, const std::uint16_t* rows, const std::uint16_t* block,
+         const std::uint16_t* more) {
+    detail::dot_step<std::uint16_t, float>(left, right, rows, block, more, detail::add_pairs);
+  });
+}
+
+/// sums [32,32] likewise, of two tiles of rows; the second may be nullptr.
+inline void multiply_blocks(const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b,
+                            const std::uint16_t* next, Index steps, float* sums, Index stride = kBlockStrip,
+                            bool add = false) {
+  multiply_block(a0, b, next, steps, sums, stride, add);
+  if (a1) multiply_block(a1, b, b, steps, sums + kTileRows * stride, stride, add);
+}
+
+#endif
+
+#ifdef LION_INT8_DOTS
 
 /// int8, a row in units of its largest entry over 127.
 struct Int8Dots {
@@ -196,13 +289,18 @@ struct Int8Dots {
   /// n ≤ 64 entries of a row, then zeros.
   static void convert(const float* x, Index n, float scale, Entry* to) {
     const __m512 factor = _mm512_set1_ps(scale > 0 ? 1 / scale : 0);
-    for (Index i = 0; i < 64; i += 16) {
-      const __m512 value = i < n ? _mm512_maskz_loadu_ps(detail::lanes(n, i), x + i) : _mm512_setzero_ps();
-      const __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(value, factor)));
-      std::memcpy(to + i, &bytes, sizeof(bytes));
-    }
+    const auto integers = [&](Index i) {
+      const __m512 value = n >= i + 16 ? _mm512_loadu_ps(x + i) : _mm512_maskz_loadu_ps(detail::lanes(n, i), x + i);
+      return _mm512_cvtps_epi32(_mm512_mul_ps(value, factor));
+    };
+    // Packing goes by runs of 128 bits, of which each holds four entries of every 16 in the end.
+    const __m512i halves[] = {_mm512_packs_epi32(integers(0), integers(16)),
+                              _mm512_packs_epi32(integers(32), integers(48))};
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_store_si512(to, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(halves[0], halves[1])));
   }
 
+#ifdef LION_TILE_REGISTERS
   static void first_rows() {
     _tile_dpbssd(0, 4, 6);
     _tile_dpbssd(1, 4, 7);
@@ -211,7 +309,53 @@ struct Int8Dots {
     _tile_dpbssd(2, 5, 6);
     _tile_dpbssd(3, 5, 7);
   }
+#endif
 };
+
+/// The same with 128 added to every entry of a row: dot products take those without a sign.
+struct RaisedInt8Dots : Int8Dots {
+  static void convert(const float* x, Index n, float scale, Entry* to) {
+    Int8Dots::convert(x, n, scale, to);
+    _mm512_store_si512(to, _mm512_xor_si512(_mm512_load_si512(to), _mm512_set1_epi8(-128)));
+  }
+};
+
+namespace detail {
+/// sums + a·b, four by four, of a without a sign and b.
+inline Packed<std::int32_t> add_fours(const Packed<std::int32_t>& sums, __m512i a, __m512i b) {
+  return same_bits<Packed<std::int32_t>>(_mm512_dpbusd_epi32(same_bits<__m512i>(sums), a, b));
+}
+}  // namespace detail
+
+/// sums [32,32], rows `stride` apart, = a · b over `steps` tiles, raised by 128, and blocks; the second tile of rows
+/// may be nullptr.
+inline void multiply_blocks(const std::int8_t* a0, const std::int8_t* a1, const std::int8_t* b, const std::int8_t* next,
+                            Index steps, std::int32_t* sums, Index stride) {
+  constexpr Index half = PackedMatrix::block_size<std::int8_t>() / 2;
+  // What 128 in every entry of a row adds is taken away first.
+  Packed<std::int32_t> left{}, right{};
+  const __m512i raised = _mm512_set1_epi8(-128);
+  for (Index g = 0; g < steps * 2 * half; g += 64) {
+    if (g % (2 * half) < half) {
+      left = detail::add_fours(left, raised, _mm512_load_si512(b + g));
+      right = detail::add_fours(right, raised, _mm512_load_si512(b + g + half));
+    }
+  }
+  alignas(kAlignment) std::int32_t start[kBlockStrip];
+  store(start, -left);
+  store(start + 16, -right);
+  const auto tile = [&](const std::int8_t* a, std::int32_t* to) {
+    detail::multiply_rows(a, b, next, steps, to, stride, start, 0,
+                          [](auto* l, auto* r, auto* rows, auto* block, auto* more) {
+                            detail::dot_step<std::int8_t, std::int32_t>(l, r, rows, block, more, detail::add_fours);
+                          });
+  };
+  tile(a0, sums);
+  if (a1) tile(a1, sums + kTileRows * stride);
+}
+
+#endif
+#ifdef LION_TILE_REGISTERS
 
 /// While it lives, every tile register of this thread is 16 rows of 64 bytes. One inside another is free.
 class TileScope {

@@ -27,12 +27,18 @@ inline constexpr bool kBlas = false;
 
 namespace detail {
 
-/// Columns of a strip of weights; entries of each column and strips that are turned at once: at most 96 KiB, which stay
-/// in the second cache.
+/// Columns of a strip of weights; entries of each column and strips that are turned at once: at most 192 KiB, which
+/// stay in the second cache.
 template <class A>
 inline constexpr Index kStripWidth = 2 * kWidth<A>;
-inline constexpr Index kStripDepth = 384;
+inline constexpr Index kStripDepth = 768;
 inline constexpr std::size_t kStrips = 2;
+
+/// Rows whose sums stay in registers.
+inline constexpr Index kLinearBlock = kVectorRegisters >= 32 ? 14 : 6;
+
+/// Entries of the depth between one request for memory and the next.
+inline constexpr Index kAskStep = 8;
 
 /// Which entries of two rows of a square, of those of the first and then the second, one step makes a row of.
 template <Index apart, Index W, bool second>
@@ -106,26 +112,70 @@ struct LinearRows {
   LinearRows from(Index i, Index p) const { return {&(*this)(i, p), stride}; }
 };
 
-/// How far ahead of what is multiplied weights are asked for, which may come from memory: packed ones take 4 to 10 %
-/// less time.
+/// Rows of memory that will be wanted next, asked for a line at a time while a product runs: weights come from the
+/// third cache or from memory, and in a burst they would take as long as several blocks of rows.
+class LinesAhead {
+ public:
+  LinesAhead() = default;
+  LinesAhead(const void* first, Index rows, Index row_bytes, Index stride)
+      : at_(static_cast<const char*>(first)), lines_((row_bytes + kLine - 1) / kLine), left_(lines_), rows_(rows) {
+    jump_ = stride - lines_ * kLine;
+  }
+
+  Index lines() const { return rows_ * lines_; }
+
+  void ask(Index count) {
+    for (; count > 0 && rows_ > 0; --count) {
+      __builtin_prefetch(at_, 0, 2);
+      at_ += kLine;
+      if (--left_ > 0) continue;
+      at_ += jump_;
+      left_ = lines_;
+      --rows_;
+    }
+  }
+
+ private:
+  static constexpr Index kLine = 64;
+  const char* at_ = nullptr;
+  Index lines_ = 0, left_ = 0, rows_ = 0, jump_ = 0;
+};
+
+/// How far ahead of what is multiplied a strip is asked for, from the second cache into the first.
 inline constexpr Index kBytesAhead = 4096;
 
-/// c [rows, strip] += a [rows, depth] · b [depth, strip], the sums in registers.
+/// c [rows, strip] += a [rows, depth] · b [depth, strip], the sums in registers; asks for `count` lines with every
+/// kAskStep of the depth.
 template <Index rows, bool turned, class A>
-inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const A* b, Index depth) {
+inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const A* b, Index depth, LinesAhead& ahead,
+                           Index count) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[rows][2] = {};
-  for (Index p = 0; p < depth; ++p) {
-    const Packed<A> left = load(b + p * 2 * W), right = load(b + p * 2 * W + W);
-    const char* const ahead = reinterpret_cast<const char*>(b + p * 2 * W) + kBytesAhead;
-    __builtin_prefetch(ahead);
-    if constexpr (2 * kVectorBytes > 64) __builtin_prefetch(ahead + kVectorBytes);
-    LION_UNROLL_BY(16)
-    for (Index i = 0; i < rows; ++i) {
-      const A factor = a(i, p);
-      sums[i][0] += factor * left;
-      sums[i][1] += factor * right;
+  const Index row = (turned ? 1 : a.stride) * static_cast<Index>(sizeof(A));
+  const Index step = turned ? a.stride : 1;
+  const char* base[(rows + 4) / 5];
+  LION_UNROLL_BY(4)
+  for (Index i = 0; i < rows; i += 5) base[i / 5] = reinterpret_cast<const char*>(&a(i, 0));
+  const auto multiply = [&](Index steps) {
+    for (; steps > 0; --steps) {
+      const Packed<A> left = load(b), right = load(b + W);
+      const char* const soon = reinterpret_cast<const char*>(b) + kBytesAhead;
+      __builtin_prefetch(soon);
+      if constexpr (2 * kVectorBytes > 64) __builtin_prefetch(soon + kVectorBytes);
+      LION_UNROLL_BY(16)
+      for (Index i = 0; i < rows; ++i) {
+        const A factor = *reinterpret_cast<const A*>(base[i / 5] + i % 5 * row);
+        sums[i][0] += factor * left;
+        sums[i][1] += factor * right;
+      }
+      LION_UNROLL_BY(4)
+      for (Index i = 0; i < rows; i += 5) base[i / 5] += step * static_cast<Index>(sizeof(A));
+      b += 2 * W;
     }
+  };
+  for (Index p = 0; p < depth; p += kAskStep) {
+    ahead.ask(count);
+    multiply((std::min)(kAskStep, depth - p));
   }
   LION_UNROLL_BY(16)
   for (Index i = 0; i < rows; ++i) {
@@ -135,55 +185,75 @@ inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const 
   }
 }
 
-/// The same for any number of rows and several strips: blocks of `rows`, then of fewer. A block of a meets all strips
-/// while it is in the first cache.
+/// A block of m ≤ `rows` rows with all strips, while it is in the first cache.
 template <Index rows, bool turned, class A>
-void add_rows(A* c, Index c_stride, Index m, LinearRows<turned, A> a, std::span<const A* const> strips, Index depth) {
-  Index i = 0;
-  for (; i + rows <= m; i += rows) {
-    for (std::size_t s = 0; s < strips.size(); ++s) {
-      add_rows_block<rows>(c + i * c_stride + static_cast<Index>(s) * kStripWidth<A>, c_stride, a.from(i, 0), strips[s],
-                           depth);
-    }
-  }
+void add_rows_block(A* c, Index c_stride, Index m, LinearRows<turned, A> a, std::span<const A* const> strips,
+                    Index depth, LinesAhead& ahead, Index count) {
   if constexpr (rows > 1) {
-    constexpr Index fewer = rows > 8 ? 8 : rows > 4 ? 4 : rows / 2;
-    if (i < m) add_rows<fewer>(c + i * c_stride, c_stride, m - i, a.from(i, 0), strips, depth);
+    if (m < rows) return add_rows_block<rows - 1>(c, c_stride, m, a, strips, depth, ahead, count);
+  }
+  for (std::size_t s = 0; s < strips.size(); ++s) {
+    add_rows_block<rows>(c + static_cast<Index>(s) * kStripWidth<A>, c_stride, a, strips[s], depth, ahead, count);
+  }
+}
+
+/// The same for any number of rows: in blocks as equal as can be, since short ones take as long as longer ones.
+template <bool turned, class A>
+void add_rows(A* c, Index c_stride, Index m, LinearRows<turned, A> a, std::span<const A* const> strips, Index depth,
+              LinesAhead ahead = {}) {
+  const Index blocks = (m + kLinearBlock - 1) / kLinearBlock;
+  const Index steps = blocks * static_cast<Index>(strips.size()) * ((depth + kAskStep - 1) / kAskStep);
+  const Index count = steps > 0 ? (ahead.lines() + steps - 1) / steps : 0;
+  for (Index k = 0, i = 0; k < blocks; ++k) {
+    const Index n = m / blocks + (k < m % blocks ? 1 : 0);
+    add_rows_block<kLinearBlock>(c + i * c_stride, c_stride, n, a.from(i, 0), strips, depth, ahead, count);
+    i += n;
   }
 }
 
 /// y [n,m] += x [n,all] · the strips of weights that `strip(j, p, depth, memory)` gives for outputs j … j +
-/// kStripWidth, entries p … p + depth of each: [depth, kStripWidth], anywhere or in `memory`. A last strip that y has
-/// not all columns of must be whole. The order of every sum is that of the depth, whatever n is.
-template <bool turned, class A, class Strip>
-void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&& strip) {
-  constexpr Index width = kStripWidth<A>, rows = kVectorRegisters >= 32 ? 14 : 6;
+/// kStripWidth, entries p … p + depth of each: [depth, kStripWidth], anywhere or in `memory`; `ahead(j, p, depth)` says
+/// where kStrips of them come from. A last strip that y has not all columns of must be whole. The order of every sum is
+/// that of the depth, whatever n is.
+template <bool turned, class A, class Strip, class WhereFrom>
+void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&& strip, WhereFrom&& ahead) {
+  constexpr Index width = kStripWidth<A>, together = static_cast<Index>(kStrips) * width;
   alignas(kAlignment) A memory[kStrips * kStripDepth * width];
   const A* strips[kStrips];
   for (Index p = 0; p < all; p += kStripDepth) {  // outermost: so much of x stays in the second cache
-    for (Index j = 0; j < y.cols(); j += static_cast<Index>(kStrips) * width) {
-      const Index depth = (std::min)(kStripDepth, all - p);
+    const Index depth = (std::min)(kStripDepth, all - p);
+    for (Index j = 0; j < y.cols(); j += together) {
       std::size_t count = 0;
       for (Index at = j; at + width <= y.cols() && count < kStrips; at += width, ++count) {
         strips[count] = strip(at, p, depth, memory + static_cast<Index>(count) * width * depth);
       }
-      add_rows<rows>(y.data() + j, y.outerStride(), y.rows(), x.from(0, p), {strips, count}, depth);
+      const bool more = j + together < y.cols() || p + depth == all;
+      const LinesAhead next =
+          more ? ahead(j + together, p, depth) : ahead(0, p + depth, (std::min)(kStripDepth, all - p - depth));
+      add_rows(y.data() + j, y.outerStride(), y.rows(), x.from(0, p), {strips, count}, depth, next);
       const Index last = j + static_cast<Index>(count) * width;
       if (count == kStrips || last == y.cols()) continue;
       // Columns that are not a whole strip: some rows at a time on the side.
-      constexpr Index aside = 4 * rows;
+      constexpr Index aside = 4 * kLinearBlock;
       alignas(kAlignment) A sums[aside * width];
       const A* const part = strip(last, p, depth, memory + static_cast<Index>(count) * width * depth);
       for (Index i = 0; i < y.rows(); i += aside) {
         const Index n = (std::min)(aside, y.rows() - i);
         std::fill_n(sums, n * width, A(0));
-        add_rows<rows>(sums, width, n, x.from(i, p), std::span<const A* const>(&part, 1), depth);
+        add_rows(sums, width, n, x.from(i, p), std::span<const A* const>(&part, 1), depth);
         for (Index r = 0; r < n; ++r) {
           for (Index c = 0; c < y.cols() - last; ++c) y(i + r, last + c) += sums[r * width + c];
         }
       }
     }
   }
+}
+
+/// Of `rows` rows of n entries, `stride` apart.
+template <class A>
+LinesAhead lines_of(const A* first, Index rows, Index n, Index stride) {
+  constexpr auto size = static_cast<Index>(sizeof(A));
+  return {first, rows, n * size, stride * size};
 }
 
 template <class A>
@@ -198,7 +268,7 @@ Index add_copied_strips(Matrix<A>& y, LinearRows<turned, A> x, const ConstMatrix
   constexpr Index width = kStripWidth<A>;
   const Index whole = y.cols() / width * width;
   Matrix<A> strips = matrix(y.data(), y.rows(), whole, y.outerStride());
-  add_strip_product(strips, x, b.rows(), [&](Index j, Index p, Index depth, A* memory) {
+  const auto copy = [&](Index j, Index p, Index depth, A* memory) {
     for (Index i = 0; i < depth; ++i) {  // by vectors: a call of memmove for so little takes a twentieth of the time
       const A* const from = b.data() + (p + i) * b.outerStride() + j;
       const Packed<A> left = load(from), right = load(from + kWidth<A>);
@@ -206,6 +276,10 @@ Index add_copied_strips(Matrix<A>& y, LinearRows<turned, A> x, const ConstMatrix
       store(memory + i * width + kWidth<A>, right);
     }
     return memory;
+  };
+  add_strip_product(strips, x, b.rows(), copy, [&](Index j, Index p, Index depth) {
+    const Index n = (std::min)(static_cast<Index>(kStrips) * width, whole - j);
+    return n > 0 ? lines_of(b.data() + p * b.outerStride() + j, depth, n, b.outerStride()) : LinesAhead();
   });
   return whole;
 }
@@ -219,9 +293,14 @@ void add_linear_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
   constexpr Index width = detail::kStripWidth<A>;
   const Index whole = y.cols() / width * width;
   Matrix<A> strips = matrix(y.data(), y.rows(), whole, y.outerStride());
-  detail::add_strip_product(strips, detail::rows_of<A>(x), x.cols(), [&](Index j, Index p, Index depth, A* memory) {
+  const auto turn = [&](Index j, Index p, Index depth, A* memory) {
     detail::turn(w.data() + j * w.outerStride() + p, w.outerStride(), depth, memory);
     return memory;
+  };
+  detail::add_strip_product(strips, detail::rows_of<A>(x), x.cols(), turn, [&](Index j, Index p, Index depth) {
+    const Index n = (std::min)(static_cast<Index>(detail::kStrips) * width, w.rows() - j);
+    return n > 0 ? detail::lines_of(w.data() + j * w.outerStride() + p, n, depth, w.outerStride())
+                 : detail::LinesAhead();
   });
   if (whole == y.cols()) return;
   const Index rest = y.cols() - whole;

@@ -11,7 +11,7 @@ namespace lion::cpu {
 /// The most rows and outputs that one task takes. The strips of weights come from memory, or the third cache, once for
 /// all rows of a task, which stay in the second cache meanwhile: with half as many rows bfloat16 is a tenth slower.
 inline constexpr Index kPackedRows = 208;
-constexpr Index packed_columns(WeightType type) { return converts_rows(type) ? 768 : 256; }
+inline Index packed_columns(WeightType type) { return converts_rows(type) ? 768 : 3072; }
 
 namespace detail {
 
@@ -91,35 +91,57 @@ void add_dot_product(Matrix<float>& y, const ConstMatrix<float>& x, const Packed
 
 #endif
 
-/// The strip of float weights that begins at an output, entries p … p + depth, in `memory`: [depth, kFloatStrip].
-inline void unpack(const PackedMatrix& w, Index output, Index p, Index depth, float* memory) {
-  constexpr Index width = kFloatStrip;
-  const auto each = [&](auto entry, auto&& value) {
-    using E = decltype(entry);
-    const E* blocks = w.blocks<E>(output);
-    for (Index i = p; i < p + depth; ++i) {
-      for (Index o = output; o < output + width; ++o) {
-        memory[(i - p) * width + o - output] = value(blocks[PackedMatrix::place<E>(o, i)], o);
-      }
-    }
-  };
-  if (w.type() == WeightType::bfloat16) {
-    each(std::uint16_t(), [](std::uint16_t bits, Index) {
-      return Eigen::numext::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-    });
+/// The floats that the groups of entries [W outputs] in `bits` stand for, one entry of each group: `scales` times an
+/// int8, and a bfloat16 is the upper half of a float.
+template <class E>
+Packed<float> entry_of_groups(const Packed<std::int32_t>& bits, int entry, const Packed<float>& scales) {
+  using Bits = Packed<std::int32_t>;
+  constexpr int width = 8 * sizeof(E);
+  const Bits upper = bits << (32 - width - entry * width);
+  if constexpr (sizeof(E) == 2) {
+    return same_bits<Packed<float>>(upper & -65536);
   } else {
-    each(std::int8_t(), [&](std::int8_t value, Index o) { return static_cast<float>(value) * w.scales()[o]; });
+    return scales * __builtin_convertvector(upper >> 24, Packed<float>);
   }
 }
 
-static_assert(kFloatStrip == kStripWidth<float>);
+/// The strip of float weights that begins at an output, entries p … p + depth, in `memory`: [depth, kFloatStrip].
+template <class E>
+void unpack(const PackedMatrix& w, Index output, Index p, Index depth, float* memory) {
+  constexpr Index W = kWidth<float>, group = kBlockDepth<E> / 16;
+  const E* const blocks = w.blocks<E>(output);
+  for (Index o = output; o < output + kFloatStrip; o += W) {
+    const Packed<float> scales = w.scales() ? load(w.scales() + o) : Packed<float>{};
+    float* const to = memory + o - output;
+    for (Index i = 0; i < depth; i += group) {
+      const auto bits = load(reinterpret_cast<const std::int32_t*>(blocks + PackedMatrix::place<E>(o, p + i)));
+      for (Index e = 0; e < group && i + e < depth; ++e) {
+        store(to + (i + e) * kFloatStrip, entry_of_groups<E>(bits, static_cast<int>(e), scales));
+      }
+    }
+  }
+}
+
+static_assert(kFloatStrip == kStripWidth<float> && kBlockStrip % kWidth<float> == 0 && kStripDepth % 4 == 0);
 
 /// By float weights, packed as such or unpacked a few strips at a time.
 inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output) {
-  add_strip_product(y, rows_of<float>(x), x.cols(), [&](Index j, Index p, Index depth, float* memory) -> const float* {
+  const auto strip = [&](Index j, Index p, Index depth, float* memory) -> const float* {
     if (w.type() == WeightType::float32) return w.strip(output + j) + p * kFloatStrip;
-    unpack(w, output + j, p, depth, memory);
+    w.type() == WeightType::int8 ? unpack<std::int8_t>(w, output + j, p, depth, memory)
+                                 : unpack<std::uint16_t>(w, output + j, p, depth, memory);
     return memory;
+  };
+  add_strip_product(y, rows_of<float>(x), x.cols(), strip, [&](Index j, Index p, Index depth) {
+    const Index first = output + j, strips = (std::min<Index>)(kStrips, (w.out() - first) / kFloatStrip);
+    if (strips <= 0) return LinesAhead();
+    const auto lines = [&](const auto* from, Index apart) {
+      return lines_of(from, strips, depth * kFloatStrip, apart);
+    };
+    if (w.type() == WeightType::float32) return lines(w.strip(first) + p * kFloatStrip, w.in() * kFloatStrip);
+    if (w.type() == WeightType::int8)
+      return lines(w.blocks<std::int8_t>(first) + p * kBlockStrip, w.strip_size<std::int8_t>());
+    return lines(w.blocks<std::uint16_t>(first) + p * kBlockStrip, w.strip_size<std::uint16_t>());
   });
 }
 
@@ -128,7 +150,6 @@ inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, 
 /// y [n,m] += x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most kPackedRows. Rows are
 /// rounded to bfloat16 or to int8 where the CPU multiplies these; else only the weights are.
 inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const PackedMatrix& w, Index output) {
-#ifdef LION_DOT_BLOCKS
 #ifdef LION_TILE_REGISTERS
   if (w.type() != WeightType::float32 && tile_registers()) {
     const TileScope scope;
@@ -142,12 +163,18 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
     });
   }
 #endif
-  if (w.type() == WeightType::bfloat16) {
-    return detail::add_dot_product<Bfloat16Dots>(
+#ifdef LION_INT8_DOTS
+  if (w.type() == WeightType::int8) {
+    return detail::add_dot_product<RaisedInt8Dots>(
         y, x, w, output,
-        [](const std::uint16_t* a0, const std::uint16_t* a1, const std::uint16_t* b, const std::uint16_t*, auto... of) {
-          multiply_blocks(a0, a1, b, of...);
+        [](auto* a0, auto* a1, auto* b, auto* next, Index steps, std::int32_t* sums, Index stride, bool) {
+          multiply_blocks(a0, a1, b, next, steps, sums, stride);
         });
+  }
+#endif
+#ifdef LION_BFLOAT16_DOTS
+  if (w.type() == WeightType::bfloat16 && fast_bfloat16_dots()) {
+    return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, [](auto... of) { multiply_blocks(of...); });
   }
 #endif
   detail::add_unpacked_product(y, x, w, output);

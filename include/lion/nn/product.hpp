@@ -16,7 +16,7 @@ inline constexpr Index kRowBlock = 128;
 /// The most rows of a linear layer for which weights are turned once.
 inline constexpr Index kLinearRows = 512;
 /// The most outputs of one task, with x in the second cache; a BLAS lays both out by itself, for each call anew.
-inline constexpr Index kLinearColumns = cpu::kBlas ? 1024 : 256;
+inline constexpr Index kLinearColumns = cpu::kBlas ? 1024 : 512;
 
 namespace detail {
 
