@@ -134,7 +134,7 @@ struct RoundedFactor {
       }
     }
     if (depth % 2 != 0) {
-      Bfloat16Dots::convert_pair((by ? by[depth - 1] : 1.0f) * row(depth - 1), Packed<float>{}, to + pairs * step);
+      Bfloat16Dots::convert_pair((by ? by[depth - 1] : 1.0f) * row(depth - 1), filled(0.0f), to + pairs * step);
     }
     const Index filled = (depth + 1) / 2;
     std::fill_n(to + filled * step, (16 - filled) * step, Entry(0));

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <iterator>
-#include <utility>
 
 #include "lion/cpu/vector.hpp"
 #include "lion/mask/tile_decay.hpp"
@@ -46,17 +45,17 @@ inline Packed<A> exponential(Packed<A> x) {
   using C = detail::ExponentialConstants<A>;
   using Bits = Packed<typename C::Bits>;
   constexpr A horizon = static_cast<A>(mask::kHorizon<A>), log2_e = static_cast<A>(1.4426950408889634074);
-  const Packed<A> lowest = Packed<A>{} + horizon;
+  const Packed<A> lowest = filled(horizon);
   const Packed<A> bounded = x > lowest ? x : lowest;
   const Packed<A> shifted = bounded * log2_e + C::round;
   const Packed<A> n = shifted - C::round;
   const Packed<A> r = (bounded - n * C::ln2_high) - n * C::ln2_low;
-  Packed<A> tail = Packed<A>{} + C::terms[0];
-  const auto horner = [&]<std::size_t... k>(std::index_sequence<k...>) { ((tail = tail * r + C::terms[k + 1]), ...); };
-  horner(std::make_index_sequence<std::size(C::terms) - 1>());
+  Packed<A> tail = filled<A>(C::terms[0]);
+  LION_UNROLL_BY(16)
+  for (std::size_t k = 1; k < std::size(C::terms); ++k) tail = tail * r + C::terms[k];
   const Packed<A> fraction = (tail * r) * r + r + A(1);
   const Bits scaled = same_bits<Bits>(fraction) + (same_bits<Bits>(shifted) << C::mantissa);
-  return x > lowest ? same_bits<Packed<A>>(scaled) : Packed<A>{};
+  return x > lowest ? same_bits<Packed<A>>(scaled) : filled(A(0));
 }
 
 /// x[i] = e^x[i] up to padded(n).

@@ -111,7 +111,7 @@ void unpack(const PackedMatrix& w, Index output, Index p, Index depth, float* me
   constexpr Index W = kWidth<float>, group = kBlockDepth<E> / 16;
   const E* const blocks = w.blocks<E>(output);
   for (Index o = output; o < output + kFloatStrip; o += W) {
-    const Packed<float> scales = w.scales() ? load(w.scales() + o) : Packed<float>{};
+    const Packed<float> scales = w.scales() ? load(w.scales() + o) : filled(0.0f);
     float* const to = memory + o - output;
     for (Index i = 0; i < depth; i += group) {
       const auto bits = load(reinterpret_cast<const std::int32_t*>(blocks + PackedMatrix::place<E>(o, p + i)));

@@ -72,7 +72,7 @@ class PairTally {
     constexpr Index W = kWidth<A>;
     [[maybe_unused]] Packed<A> past_totals[count] = {}, future_totals[count] = {}, distances{};
     // Columns beyond the queries hold anything.
-    const Packed<A> end = Packed<A>{} + static_cast<A>(queries_.size);
+    const Packed<A> end = filled(static_cast<A>(queries_.size));
     for (Index j = 0; j < keys_.size; ++j) {
       [[maybe_unused]] Packed<A> past_key{}, future_key{};
       LION_UNROLL_BY(4)
@@ -84,13 +84,13 @@ class PairTally {
         store(x(j) + i, factor * score);
         if constexpr (per_head || per_token) {
           const Packed<A> number = lanes<A>(i);
-          const Packed<A> pair = number < end ? slope * score : Packed<A>{};
+          const Packed<A> pair = number < end ? slope * score : filled(A(0));
           if constexpr (per_head) {
             const Packed<A> ahead = number + static_cast<A>(queries_.first - keys_.first - j);
             distances += (ahead < 0 ? -ahead : ahead) * pair;
           } else if constexpr (past && future) {
-            const Packed<A> earlier = number > static_cast<A>(j) ? pair : Packed<A>{};
-            const Packed<A> later = number < static_cast<A>(j) ? pair : Packed<A>{};
+            const Packed<A> earlier = number > static_cast<A>(j) ? pair : filled(A(0));
+            const Packed<A> later = number < static_cast<A>(j) ? pair : filled(A(0));
             past_totals[c] += earlier, past_key += earlier;
             future_totals[c] += later, future_key += later;
           } else if constexpr (past) {

@@ -44,10 +44,10 @@ struct DiagonalMask {
   DiagonalMask(Decay& decay, A by) : m(decay.tile()), factor(by) {}
 
   Packed<A> operator()(Index j, Index i) const {
-    Packed<A> value = Packed<A>{} + factor;
+    Packed<A> value = filled(factor);
     if constexpr (Decay::present) value *= load(m(j) + i);
-    if constexpr (!Direction::past) value = lanes<A>(i) > static_cast<A>(j) ? Packed<A>{} : value;
-    if constexpr (!Direction::future) value = lanes<A>(i) < static_cast<A>(j) ? Packed<A>{} : value;
+    if constexpr (!Direction::past) value = lanes<A>(i) > static_cast<A>(j) ? filled(A(0)) : value;
+    if constexpr (!Direction::future) value = lanes<A>(i) < static_cast<A>(j) ? filled(A(0)) : value;
     return value;
   }
 };
@@ -65,7 +65,7 @@ struct OuterMask {
         factor(by * static_cast<A>(std::exp(log_between))) {}
 
   Packed<A> operator()(Index j, Index i) const {
-    if constexpr (!Decay::present) return Packed<A>{} + factor;
+    if constexpr (!Decay::present) return filled(factor);
     return factor * column[j] * load(row + i);
   }
 };

@@ -62,6 +62,13 @@ inline void store(A* to, Packed<A> value) {
   *reinterpret_cast<typename detail::UnalignedVectorOf<A>::type*>(to) = value;
 }
 
+/// A vector of one value. (Packed<A>{} as part of an expression in a template ends nvcc 13.)
+template <class A>
+inline Packed<A> filled(A value) {
+  const Packed<A> zero{};
+  return zero + value;
+}
+
 namespace detail {
 
 /// Sum of the entries by halves.
@@ -127,7 +134,7 @@ inline void flush_row(A* x, Index width, A smallest) {
   Index i = 0;
   for (; i + kWidth<A> <= width; i += kWidth<A>) {
     const Packed<A> value = load(x + i);
-    store(x + i, value < smallest ? Packed<A>{} : value);
+    store(x + i, value < smallest ? filled(A(0)) : value);
   }
   for (; i < width; ++i) x[i] = x[i] < smallest ? A(0) : x[i];
 }

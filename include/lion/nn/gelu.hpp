@@ -17,44 +17,23 @@ namespace detail {
 inline cpu::Packed<float> upper_tail(const cpu::Packed<float>& size, const cpu::Packed<float>& exponential) {
   const cpu::Packed<float> t = 1.0f / (1.0f + (0.3f / std::numbers::sqrt2_v<float>)*size);
   cpu::Packed<float> p = 0.4841531057f + -0.1292550204f * t;
-  const auto horner = [&](auto... coefficients) { ((p = p * t + coefficients), ...); };
-  horner(-0.5090948415f, 0.5437005319f, -0.09155019274f, 0.2134321587f, 0.148777598f, 0.1706436687f, 0.1691929724f);
+  for (const float c :
+       {-0.5090948415f, 0.5437005319f, -0.09155019274f, 0.2134321587f, 0.148777598f, 0.1706436687f, 0.1691929724f}) {
+    p = p * t + c;
+  }
   return 0.5f * exponential * t * p;
 }
 
-/// give(value, derivative) of the GELU of a vector; the derivative only if it is wanted.
-template <bool wanted, class Give>
-inline void gelu_of(const cpu::Packed<float>& x, Give&& give) {
+/// y = x·Φ(x) and, if `derivative` is not nullptr, Φ(x) + x·φ(x), of a vector.
+inline void gelu_vector(const float* from, float* y, float* derivative) {
   constexpr float density = 0.5f * std::numbers::inv_sqrtpi_v<float> * std::numbers::sqrt2_v<float>;  // 1/√(2π)
-  const auto below_zero = x < 0.0f;
+  const cpu::Packed<float> x = cpu::load(from), zero{};
   const cpu::Packed<float> exponential = cpu::exponential<float>(-0.5f * x * x);
-  const cpu::Packed<float> tail = upper_tail(below_zero ? -x : x, exponential);
-  const cpu::Packed<float> below = below_zero ? tail : 1.0f - tail;
-  if constexpr (wanted) {
-    give(x * below, below + x * density * exponential);
-  } else {
-    give(x * below, below);
-  }
-}
-
-/// The same for n values, of which the last are less than a vector.
-template <bool wanted>
-void gelu_row(const float* x, float* y, float* derivative, Index n) {
-  constexpr Index W = cpu::kWidth<float>;
-  Index i = 0;
-  for (; i + W <= n; i += W) {
-    gelu_of<wanted>(cpu::load(x + i), [&](const auto& value, const auto& slope) {
-      cpu::store(y + i, value);
-      if constexpr (wanted) cpu::store(derivative + i, slope);
-    });
-  }
-  if (i == n) return;
-  float last[W] = {};
-  std::copy_n(x + i, n - i, last);
-  gelu_of<wanted>(cpu::load(last), [&](const auto& value, const auto& slope) {
-    std::copy_n(reinterpret_cast<const float*>(&value), n - i, y + i);
-    if constexpr (wanted) std::copy_n(reinterpret_cast<const float*>(&slope), n - i, derivative + i);
-  });
+  const cpu::Packed<float> size = x < zero ? -x : x;
+  const cpu::Packed<float> tail = upper_tail(size, exponential), rest = 1.0f - tail;
+  const cpu::Packed<float> below = x < zero ? tail : rest;
+  cpu::store(y, x * below);
+  if (derivative) cpu::store(derivative, below + x * density * exponential);
 }
 
 }  // namespace detail
@@ -69,10 +48,16 @@ void gelu(const S* x, S* y, S* derivative, Index n) {
       y[i] = at * below;
       if (derivative) derivative[i] = below + at * density * std::exp(-0.5 * at * at);
     }
-  } else if (derivative) {
-    detail::gelu_row<true>(x, y, derivative, n);
   } else {
-    detail::gelu_row<false>(x, y, nullptr, n);
+    constexpr Index W = cpu::kWidth<float>;
+    Index i = 0;
+    for (; i + W <= n; i += W) detail::gelu_vector(x + i, y + i, derivative ? derivative + i : nullptr);
+    if (i == n) return;
+    float last[W] = {}, slope[W];
+    std::copy_n(x + i, n - i, last);
+    detail::gelu_vector(last, last, derivative ? slope : nullptr);
+    std::copy_n(last, n - i, y + i);
+    if (derivative) std::copy_n(slope, n - i, derivative + i);
   }
 }
 
