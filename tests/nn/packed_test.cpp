@@ -133,7 +133,7 @@ TEST_CASE("rows of zeros and weights of zeros have no scale") {
   }
 }
 
-#ifdef LION_BFLOAT16_DOTS
+#ifdef LION_BFLOAT16_BLOCKS
 TEST_CASE("tile registers, dot products and multiply-adds of floats agree") {
   const auto x = tensor<float, 2>({32, 96}, 1), w = tensor<float, 2>({32, 96}, 2);
   const cpu::PackedMatrix packed(w.data(), 32, 96, WeightType::bfloat16);

@@ -8,9 +8,7 @@
 #include "lion/cpu/rows.hpp"
 #include "lion/form/cost.hpp"
 
-// Where the compiler is told of an Intel CPU (one with AMX) whose tile registers are not to be used, floats are
-// multiplied. Where the kernel refuses them at run time multiply_block takes their place.
-#if defined(LION_TILE_REGISTERS) || (defined(LION_BFLOAT16_DOTS) && !defined(__AMX_BF16__))
+#if defined(LION_TILE_REGISTERS) || defined(LION_BFLOAT16_DOTS)
 #define LION_ROUNDED_PRODUCTS 1
 #endif
 

@@ -12,17 +12,22 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 #ifdef __AVX512BF16__
-#include <cpuid.h>
+#define LION_BFLOAT16_BLOCKS 1
+// Dot products of bfloat16 take half as long as the multiply-adds of floats that they replace on AMD's CPUs, and twice
+// as long on Intel's, which have AMX for them. Where the compiler is told of neither (-mavx512bf16), define this in all
+// files to have them.
+#if (defined(__znver3__) || defined(__znver4__) || defined(__znver5__)) && !defined(LION_BFLOAT16_DOTS)
 #define LION_BFLOAT16_DOTS 1
+#endif
 #endif
 #ifdef __AVX512VNNI__
 #define LION_INT8_DOTS 1
 #endif
 #endif
-#if defined(LION_BFLOAT16_DOTS) || defined(LION_INT8_DOTS)
+#if defined(LION_BFLOAT16_BLOCKS) || defined(LION_INT8_DOTS)
 #include <immintrin.h>
 #define LION_DOT_BLOCKS 1
-#if defined(LION_BFLOAT16_DOTS) && defined(LION_INT8_DOTS) && defined(__AMX_TILE__) && defined(__AMX_BF16__) && \
+#if defined(LION_BFLOAT16_BLOCKS) && defined(LION_INT8_DOTS) && defined(__AMX_TILE__) && defined(__AMX_BF16__) && \
     defined(__AMX_INT8__) && defined(__linux__) && !defined(LION_NO_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,27 +49,16 @@ inline bool tile_registers() {
 #endif
 }
 
-/// Whether dot products of bfloat16 are worth their instruction: on AMD's CPUs they take half as long as the
-/// multiply-adds of floats they replace, on Intel's (all of which have AMX, though not every machine offers it) twice.
-inline bool fast_bfloat16_dots() {
-#ifdef LION_BFLOAT16_DOTS
-  static const bool fast = [] {
-    unsigned highest = 0, maker = 0, rest[2];
-    return __get_cpuid(0, &highest, &maker, &rest[0], &rest[1]) == 0 || maker != signature_INTEL_ebx;
-  }();
-  return fast;
-#else
-  return false;
-#endif
-}
-
 /// Whether a product with weights of this type is one of rows rounded to it, too: where the compiler is told of a CPU
-/// that multiplies it, and that is no loss.
+/// that multiplies it faster than floats.
 inline bool converts_rows([[maybe_unused]] WeightType type) {
 #ifdef LION_INT8_DOTS
   if (type == WeightType::int8) return true;
 #endif
-  return type == WeightType::bfloat16 && (tile_registers() || fast_bfloat16_dots());
+#ifdef LION_BFLOAT16_DOTS
+  if (type == WeightType::bfloat16) return true;
+#endif
+  return type == WeightType::bfloat16 && tile_registers();
 }
 
 #ifdef LION_DOT_BLOCKS
@@ -86,7 +80,7 @@ inline __mmask16 lanes(Index n, Index from) {
   return static_cast<__mmask16>((1u << (std::clamp)(n - from, Index(0), Index(16))) - 1u);
 }
 
-#ifdef LION_BFLOAT16_DOTS
+#ifdef LION_BFLOAT16_BLOCKS
 /// The bfloat16 of 32 floats. Written out, as is the next: clang 16 dies of the type of its own intrinsic.
 inline __m512i to_bfloat16(__m512 low, __m512 high) {
   __m512i result;
@@ -103,7 +97,7 @@ inline __m512 add_pairs(__m512 sums, __m512i a, __m512i b) {
 
 }  // namespace detail
 
-#ifdef LION_BFLOAT16_DOTS
+#ifdef LION_BFLOAT16_BLOCKS
 
 /// bfloat16, rounded to nearest even.
 struct Bfloat16Dots {
@@ -210,7 +204,7 @@ LION_ALWAYS_INLINE void dot_step(Packed<Sum>* left, Packed<Sum>* right, const En
   }
 }
 
-#ifdef LION_BFLOAT16_DOTS
+#ifdef LION_BFLOAT16_BLOCKS
 
 /// One step of bfloat16 by multiply-adds of floats: an entry of a pair is the upper half of one.
 LION_ALWAYS_INLINE void float_step(Packed<float>* left, Packed<float>* right, const std::uint16_t* a,
@@ -244,19 +238,19 @@ LION_ALWAYS_INLINE void float_step(Packed<float>* left, Packed<float>* right, co
 #endif
 }  // namespace detail
 
-#ifdef LION_BFLOAT16_DOTS
+#ifdef LION_BFLOAT16_BLOCKS
 
 /// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks.
 inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* next, Index steps,
                            float* sums, Index stride = kBlockStrip, bool add = false) {
-  const auto run = [&](auto&& step) {
-    detail::multiply_rows(a, b, next, steps, sums, stride, add ? sums : nullptr, stride, step);
-  };
-  if (!fast_bfloat16_dots()) return run(detail::float_step);
-  run([](Packed<float>* left, Packed<float>* right, const std::uint16_t* rows, const std::uint16_t* block,
-         const std::uint16_t* more) {
+#ifdef LION_BFLOAT16_DOTS
+  const auto step = [](auto* left, auto* right, auto* rows, auto* block, auto* more) {
     detail::dot_step<std::uint16_t, float>(left, right, rows, block, more, detail::add_pairs);
-  });
+  };
+#else
+  const auto step = detail::float_step;
+#endif
+  detail::multiply_rows(a, b, next, steps, sums, stride, add ? sums : nullptr, stride, step);
 }
 
 /// sums [32,32] likewise, of two tiles of rows; the second may be nullptr.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <iterator>
+#include <utility>
 
 #include "lion/cpu/vector.hpp"
 #include "lion/mask/tile_decay.hpp"
@@ -51,8 +52,8 @@ inline Packed<A> exponential(Packed<A> x) {
   const Packed<A> n = shifted - C::round;
   const Packed<A> r = (bounded - n * C::ln2_high) - n * C::ln2_low;
   Packed<A> tail = filled<A>(C::terms[0]);
-  LION_UNROLL_BY(16)
-  for (std::size_t k = 1; k < std::size(C::terms); ++k) tail = tail * r + C::terms[k];
+  const auto horner = [&]<std::size_t... k>(std::index_sequence<k...>) { ((tail = tail * r + C::terms[k + 1]), ...); };
+  horner(std::make_index_sequence<std::size(C::terms) - 1>());
   const Packed<A> fraction = (tail * r) * r + r + A(1);
   const Bits scaled = same_bits<Bits>(fraction) + (same_bits<Bits>(shifted) << C::mantissa);
   return x > lowest ? same_bits<Packed<A>>(scaled) : filled(A(0));

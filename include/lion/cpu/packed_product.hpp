@@ -173,7 +173,7 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
   }
 #endif
 #ifdef LION_BFLOAT16_DOTS
-  if (w.type() == WeightType::bfloat16 && fast_bfloat16_dots()) {
+  if (w.type() == WeightType::bfloat16) {
     return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, [](auto... of) { multiply_blocks(of...); });
   }
 #endif
