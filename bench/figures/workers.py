@@ -21,7 +21,7 @@ def machine():
     flags = next((value.split() for key, _, value in lines if key.strip() == 'flags'), [])
     with open('/proc/meminfo') as file:
         memory = int(file.readline().split()[1]) * 1024
-    wanted = ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16')
+    wanted = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16')
     return {'processor': names[0] if names else model, 'cores': os.cpu_count(), 'memory_bytes': memory,
             'vectors': [flag for flag in wanted if flag in flags], 'system': platform.platform(terse=True),
             'load_at_start': load}

@@ -6,17 +6,17 @@
 
 namespace lion {
 
-#define LION_STEP(backend_type, mask_type, T)                                                                \
-  template void Attention<mask_type, form::Chunk, backend_type>::forward<T>(                                 \
+#define LION_STEP(mask_type, T)                                                                              \
+  template void Attention<mask_type, form::Chunk, backend::Cpu>::forward<T>(                                 \
       const AttentionInputs<T>&, const std::type_identity_t<MaskParameters<mask_type, T>>&,                  \
       const std::type_identity_t<AttentionOutputs<T>>&) const;                                               \
-  template void Attention<mask_type, form::Chunk, backend_type>::backward<T>(                                \
+  template void Attention<mask_type, form::Chunk, backend::Cpu>::backward<T>(                                \
       const AttentionInputs<T>&, const std::type_identity_t<MaskParameters<mask_type, T>>&,                  \
       const std::type_identity_t<AttentionUpstream<T>>&, const std::type_identity_t<AttentionGradients<T>>&, \
       const std::type_identity_t<MaskGradients<mask_type, T>>&) const;
 
-LION_STEP(backend::Cpu, mask::Decay, float)
-LION_STEP(backend::Cpu, mask::Selective, bfloat16)
+LION_STEP(mask::Decay, float)
+LION_STEP(mask::Selective, bfloat16)
 #undef LION_STEP
 
 template void Attention<mask::Decay, form::Chunk, backend::Cuda>::forward<float>(

@@ -1,6 +1,7 @@
 #pragma once
 /// Products of tiles whose factors are rounded to bfloat16 and whose sums are float, for tensors of bfloat16 where the
-/// CPU multiplies it; and the choice between these and those of cpu/tile_product.hpp.
+/// compiler is told of a CPU that multiplies it faster than floats (where its kernel then refuses tile registers, they
+/// are rounded all the same); and the choice between these and those of cpu/tile_product.hpp.
 
 #include <optional>
 
@@ -134,8 +135,8 @@ struct RoundedFactor {
     if (depth % 2 != 0) {
       Bfloat16Dots::convert_pair((by ? by[depth - 1] : 1.0f) * row(depth - 1), filled(0.0f), to + pairs * step);
     }
-    const Index filled = (depth + 1) / 2;
-    std::fill_n(to + filled * step, (16 - filled) * step, Entry(0));
+    const Index used = (depth + 1) / 2;
+    std::fill_n(to + used * step, (16 - used) * step, Entry(0));
   }
 
   /// [16, 16] pairs, transposed: the tile of a left factor from the half block of the right factor that is its
@@ -309,8 +310,8 @@ class RoundedProduct {
 
 #endif
 
-/// The products that a walk over tensors of T is made of: of factors rounded to bfloat16 if the tensors are and the CPU
-/// multiplies it, or else as they are.
+/// The products that a walk over tensors of T is made of: of factors rounded to bfloat16 if the tensors are and
+/// LION_ROUNDED_PRODUCTS is defined above, or else as they are.
 template <class T>
 struct TileProducts {
   using A = accumulator_t<T>;

@@ -14,8 +14,8 @@
 #ifdef __AVX512BF16__
 #define LION_BFLOAT16_BLOCKS 1
 // Dot products of bfloat16 take half as long as the multiply-adds of floats that they replace on AMD's CPUs, and twice
-// as long on Intel's, which have AMX for them. Where the compiler is told of neither (-mavx512bf16), define this in all
-// files to have them.
+// as long on Intel's, which have AMX for them. g++ before 12.3 takes a Zen 4 for a Zen 3. Where the compiler is told of
+// none of them (-mavx512bf16), define this in all files to have dot products.
 #if (defined(__znver3__) || defined(__znver4__) || defined(__znver5__)) && !defined(LION_BFLOAT16_DOTS)
 #define LION_BFLOAT16_DOTS 1
 #endif
@@ -23,6 +23,9 @@
 #ifdef __AVX512VNNI__
 #define LION_INT8_DOTS 1
 #endif
+#endif
+#if defined(LION_BFLOAT16_DOTS) && !defined(LION_BFLOAT16_BLOCKS)
+#undef LION_BFLOAT16_DOTS
 #endif
 #if defined(LION_BFLOAT16_BLOCKS) || defined(LION_INT8_DOTS)
 #include <immintrin.h>
@@ -116,8 +119,8 @@ struct Bfloat16Dots {
 
   /// The same of entries that are bfloat16.
   static void convert(const bfloat16* x, Index n, Entry* to) {
-    const auto filled = static_cast<__mmask32>(n >= 32 ? ~0u : (1u << n) - 1u);
-    _mm512_store_si512(to, _mm512_maskz_loadu_epi16(filled, x));
+    const auto mask = static_cast<__mmask32>(n >= 32 ? ~0u : (1u << n) - 1u);
+    _mm512_store_si512(to, _mm512_maskz_loadu_epi16(mask, x));
   }
 
   /// 32 entries of a row.
@@ -174,7 +177,7 @@ LION_ALWAYS_INLINE void multiply_rows(const Entry* a, const Entry* b, const Entr
       }
     }
     for (Index s = 0; s < steps; ++s) {
-      step(left, right, a + s * block / 2 + row * kBlockDepth<Entry>, b + s * block, next + s * block);
+      step(left, right, a + s * block / 2 + row * kBlockDepth<Entry>, b + s * block, (row == 0 ? next : b) + s * block);
     }
     LION_UNROLL_BY(8)
     for (Index i = 0; i < rows; ++i) {
@@ -240,7 +243,8 @@ LION_ALWAYS_INLINE void float_step(Packed<float>* left, Packed<float>* right, co
 
 #ifdef LION_BFLOAT16_BLOCKS
 
-/// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks.
+/// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks. `next` is the strip that comes
+/// afterwards, or b: it is asked for.
 inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* next, Index steps,
                            float* sums, Index stride = kBlockStrip, bool add = false) {
 #ifdef LION_BFLOAT16_DOTS
@@ -284,7 +288,7 @@ struct Int8Dots {
   static void convert(const float* x, Index n, float scale, Entry* to) {
     const __m512 factor = _mm512_set1_ps(scale > 0 ? 1 / scale : 0);
     const auto integers = [&](Index i) {
-      const __m512 value = n >= i + 16 ? _mm512_loadu_ps(x + i) : _mm512_maskz_loadu_ps(detail::lanes(n, i), x + i);
+      const __m512 value = n > i ? _mm512_maskz_loadu_ps(detail::lanes(n, i), x + i) : _mm512_setzero_ps();
       return _mm512_cvtps_epi32(_mm512_mul_ps(value, factor));
     };
     // Packing goes by runs of 128 bits, of which each holds four entries of every 16 in the end.
@@ -329,8 +333,8 @@ inline void multiply_blocks(const std::int8_t* a0, const std::int8_t* a1, const 
   // What 128 in every entry of a row adds is taken away first.
   Packed<std::int32_t> left{}, right{};
   const __m512i raised = _mm512_set1_epi8(-128);
-  for (Index g = 0; g < steps * 2 * half; g += 64) {
-    if (g % (2 * half) < half) {
+  for (Index s = 0; s < steps; ++s) {
+    for (Index g = 2 * s * half; g < (2 * s + 1) * half; g += 64) {
       left = detail::add_fours(left, raised, _mm512_load_si512(b + g));
       right = detail::add_fours(right, raised, _mm512_load_si512(b + g + half));
     }
@@ -338,14 +342,14 @@ inline void multiply_blocks(const std::int8_t* a0, const std::int8_t* a1, const 
   alignas(kAlignment) std::int32_t start[kBlockStrip];
   store(start, -left);
   store(start + 16, -right);
-  const auto tile = [&](const std::int8_t* a, std::int32_t* to) {
-    detail::multiply_rows(a, b, next, steps, to, stride, start, 0,
-                          [](auto* l, auto* r, auto* rows, auto* block, auto* more) {
-                            detail::dot_step<std::int8_t, std::int32_t>(l, r, rows, block, more, detail::add_fours);
+  const auto tile = [&](const std::int8_t* a, const std::int8_t* more, std::int32_t* to) {
+    detail::multiply_rows(a, b, more, steps, to, stride, start, 0,
+                          [](auto* l, auto* r, auto* rows, auto* block, auto* n) {
+                            detail::dot_step<std::int8_t, std::int32_t>(l, r, rows, block, n, detail::add_fours);
                           });
   };
-  tile(a0, sums);
-  if (a1) tile(a1, sums + kTileRows * stride);
+  tile(a0, next, sums);
+  if (a1) tile(a1, b, sums + kTileRows * stride);
 }
 
 #endif

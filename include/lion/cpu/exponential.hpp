@@ -1,5 +1,5 @@
 #pragma once
-/// e^x of vectors, for the weights of a mask: exponents are never above 0.
+/// e^x of vectors, for the weights of a mask and GELU: exponents are never above 0.
 
 #include <cstdint>
 #include <iterator>

@@ -9,6 +9,7 @@
 
 #include "lion/core/config.hpp"
 #include "lion/core/tensor.hpp"
+#include "lion/cpu/ahead.hpp"
 #include "lion/cpu/product.hpp"
 #include "lion/cpu/vector.hpp"
 
@@ -112,35 +113,6 @@ struct LinearRows {
   LinearRows from(Index i, Index p) const { return {&(*this)(i, p), stride}; }
 };
 
-/// Rows of memory that will be wanted next, asked for a line at a time while a product runs: weights come from the
-/// third cache or from memory, and in a burst they would take as long as several blocks of rows.
-class LinesAhead {
- public:
-  LinesAhead() = default;
-  LinesAhead(const void* first, Index rows, Index row_bytes, Index stride)
-      : at_(static_cast<const char*>(first)), lines_((row_bytes + kLine - 1) / kLine), left_(lines_), rows_(rows) {
-    jump_ = stride - lines_ * kLine;
-  }
-
-  Index lines() const { return rows_ * lines_; }
-
-  void ask(Index count) {
-    for (; count > 0 && rows_ > 0; --count) {
-      __builtin_prefetch(at_, 0, 2);
-      at_ += kLine;
-      if (--left_ > 0) continue;
-      at_ += jump_;
-      left_ = lines_;
-      --rows_;
-    }
-  }
-
- private:
-  static constexpr Index kLine = 64;
-  const char* at_ = nullptr;
-  Index lines_ = 0, left_ = 0, rows_ = 0, jump_ = 0;
-};
-
 /// How far ahead of what is multiplied a strip is asked for, from the second cache into the first.
 inline constexpr Index kBytesAhead = 4096;
 
@@ -227,9 +199,10 @@ void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&&
       for (Index at = j; at + width <= y.cols() && count < kStrips; at += width, ++count) {
         strips[count] = strip(at, p, depth, memory + static_cast<Index>(count) * width * depth);
       }
-      const bool more = j + together < y.cols() || p + depth == all;
+      // What comes next, of another task too: the same entries of other outputs, or else other entries of the first.
+      const Index deeper = p + depth < all ? p + depth : 0, then = (std::min)(kStripDepth, all - deeper);
       const LinesAhead next =
-          more ? ahead(j + together, p, depth) : ahead(0, p + depth, (std::min)(kStripDepth, all - p - depth));
+          j + together < y.cols() ? ahead(j + together, p, depth) : ahead(deeper > 0 ? 0 : j + together, deeper, then);
       add_rows(y.data() + j, y.outerStride(), y.rows(), x.from(0, p), {strips, count}, depth, next);
       const Index last = j + static_cast<Index>(count) * width;
       if (count == kStrips || last == y.cols()) continue;
@@ -299,8 +272,7 @@ void add_linear_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
   };
   detail::add_strip_product(strips, detail::rows_of<A>(x), x.cols(), turn, [&](Index j, Index p, Index depth) {
     const Index n = (std::min)(static_cast<Index>(detail::kStrips) * width, w.rows() - j);
-    return n > 0 ? detail::lines_of(w.data() + j * w.outerStride() + p, n, depth, w.outerStride())
-                 : detail::LinesAhead();
+    return n > 0 ? detail::lines_of(w.data() + j * w.outerStride() + p, n, depth, w.outerStride()) : LinesAhead();
   });
   if (whole == y.cols()) return;
   const Index rest = y.cols() - whole;

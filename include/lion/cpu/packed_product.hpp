@@ -2,6 +2,8 @@
 /// The product of a linear layer with packed weights.
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 
 #include "lion/cpu/dot_block.hpp"
 #include "lion/cpu/linear_product.hpp"
@@ -10,6 +12,7 @@ namespace lion::cpu {
 
 /// The most rows and outputs that one task takes. The strips of weights come from memory, or the third cache, once for
 /// all rows of a task, which stay in the second cache meanwhile: with half as many rows bfloat16 is a tenth slower.
+/// Rows that are converted stay there beside some outputs; others are read where they are, and the wider the better.
 inline constexpr Index kPackedRows = 208;
 inline Index packed_columns(WeightType type) { return converts_rows(type) ? 768 : 3072; }
 
@@ -19,6 +22,7 @@ namespace detail {
 
 /// Bytes of a row that are converted at once: with all rows of a task 208 KiB of stack.
 inline constexpr Index kConvertedBytes = 1024;
+static_assert(255 * 127 * kConvertedBytes < (std::numeric_limits<std::int32_t>::max)());  // sums of int8
 
 /// y [rows ≤ 32, columns ≤ 32] += scales · column_scales · what `multiply(sums, stride, add)` makes, rows [32,32]. int8
 /// has scales, and sums of its own.
@@ -122,7 +126,8 @@ void unpack(const PackedMatrix& w, Index output, Index p, Index depth, float* me
   }
 }
 
-static_assert(kFloatStrip == kStripWidth<float> && kBlockStrip % kWidth<float> == 0 && kStripDepth % 4 == 0);
+static_assert(kFloatStrip == kStripWidth<float> && kBlockStrip / 2 % kWidth<float> == 0 &&
+              kStripDepth % kBlockDepth<std::int8_t> == 0);
 
 /// By float weights, packed as such or unpacked a few strips at a time.
 inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output) {
@@ -135,20 +140,22 @@ inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, 
   add_strip_product(y, rows_of<float>(x), x.cols(), strip, [&](Index j, Index p, Index depth) {
     const Index first = output + j, strips = (std::min<Index>)(kStrips, (w.out() - first) / kFloatStrip);
     if (strips <= 0) return LinesAhead();
+    if (w.type() == WeightType::float32) {
+      return lines_of(w.strip(first) + p * kFloatStrip, strips, depth * kFloatStrip, w.in() * kFloatStrip);
+    }
+    const Index blocks = (strips * kFloatStrip + kBlockStrip - 1) / kBlockStrip;
     const auto lines = [&](const auto* from, Index apart) {
-      return lines_of(from, strips, depth * kFloatStrip, apart);
+      return lines_of(from + p * kBlockStrip, blocks, depth * kBlockStrip, apart);
     };
-    if (w.type() == WeightType::float32) return lines(w.strip(first) + p * kFloatStrip, w.in() * kFloatStrip);
-    if (w.type() == WeightType::int8)
-      return lines(w.blocks<std::int8_t>(first) + p * kBlockStrip, w.strip_size<std::int8_t>());
-    return lines(w.blocks<std::uint16_t>(first) + p * kBlockStrip, w.strip_size<std::uint16_t>());
+    return w.type() == WeightType::int8 ? lines(w.blocks<std::int8_t>(first), w.strip_size<std::int8_t>())
+                                        : lines(w.blocks<std::uint16_t>(first), w.strip_size<std::uint16_t>());
   });
 }
 
 }  // namespace detail
 
 /// y [n,m] += x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most kPackedRows. Rows are
-/// rounded to bfloat16 or to int8 where the CPU multiplies these; else only the weights are.
+/// rounded to bfloat16 or to int8 where converts_rows says so; else only the weights are.
 inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const PackedMatrix& w, Index output) {
 #ifdef LION_TILE_REGISTERS
   if (w.type() != WeightType::float32 && tile_registers()) {

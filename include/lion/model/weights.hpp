@@ -29,8 +29,9 @@ class Weights {
   }
 
   /// From now on the linear layers keep their weights as `type` alone (nn::Parameter::pack), and the model infers but
-  /// neither trains nor is saved. bfloat16 and int8 also multiply as such where the CPU can and the compiler is told of
-  /// it: AMX, or AVX512_BF16 for bfloat16; then rows are rounded likewise as they are multiplied. All else stays
+  /// neither trains nor is saved. bfloat16 and int8 also multiply as such where the compiler is told of a CPU that does
+  /// so faster than floats: by AMX, int8 also by AVX512_VNNI, bfloat16 by AVX512_BF16 on AMD's; then rows are rounded
+  /// likewise as they are multiplied. All else stays
   /// float32.
   void pack(cpu::WeightType type)
     requires std::same_as<S, float>

@@ -1,0 +1,71 @@
+#include "lion/cpu/packed_product.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "support/attention_random.hpp"
+#include "support/catch.hpp"
+
+// The product with packed weights, by whatever the CPU has for their type and by floats, against sums in double.
+
+namespace {
+using namespace lion;
+using namespace lion::test;
+using cpu::WeightType;
+
+std::vector<float> numbers(Random& random, Index n) {
+  std::vector<float> result(static_cast<std::size_t>(n));
+  for (float& value : result) value = static_cast<float>(random.uniform(-1, 1));
+  return result;
+}
+
+/// x [n] as `type` holds it: rows are multiplied by the inverse of their scale, and weights divided by it.
+void round(WeightType type, bool row, float* x, Index n) {
+  float largest = 0;
+  for (Index i = 0; i < n; ++i) largest = (std::max)(largest, std::abs(x[i]));
+  const float scale = largest / 127;
+  for (Index i = 0; i < n; ++i) {
+    if (type == WeightType::bfloat16) x[i] = static_cast<float>(static_cast<bfloat16>(x[i]));
+    if (type == WeightType::int8) x[i] = std::rint(row ? x[i] * (1 / scale) : x[i] / scale) * scale;
+  }
+}
+
+/// y starts at 1 and gets the product, of rows rounded or not.
+template <class Product>
+void check(WeightType type, bool rounds_rows, Index n, Index in, Index out, Product&& product) {
+  INFO("type " << static_cast<int>(type) << ", " << n << " rows, " << in << " to " << out);
+  Random random(static_cast<std::uint64_t>(n * in + out));
+  std::vector<float> x = numbers(random, n * in), w = numbers(random, out * in);
+  std::vector<float> y(static_cast<std::size_t>(n * out), 1.0f);
+  const cpu::PackedMatrix packed(w.data(), out, in, type);
+  product(cpu::matrix(y.data(), n, out), cpu::matrix(std::as_const(x).data(), n, in), packed);
+  for (Index t = 0; t < n && rounds_rows; ++t) round(type, true, x.data() + t * in, in);
+  for (Index o = 0; o < out; ++o) round(type, false, w.data() + o * in, in);
+  Index wrong = 0;
+  for (Index t = 0; t < n; ++t) {
+    for (Index o = 0; o < out; ++o) {
+      double sum = 1, size = 1;
+      for (Index i = 0; i < in; ++i) {
+        const double term = static_cast<double>(x[static_cast<std::size_t>(t * in + i)]) *
+                            static_cast<double>(w[static_cast<std::size_t>(o * in + i)]);
+        sum += term;
+        size += std::abs(term);
+      }
+      wrong += !(std::abs(static_cast<double>(y[static_cast<std::size_t>(t * out + o)]) - sum) < 1e-6 * size);
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+}  // namespace
+
+TEST_CASE("packed weights by what the CPU has, and by floats") {
+  for (const WeightType type : {WeightType::float32, WeightType::bfloat16, WeightType::int8}) {
+    for (const auto& [n, in, out] : {std::array<Index, 3>{1, 64, 64}, {15, 130, 96}, {29, 1700, 70}, {208, 65, 33}}) {
+      check(type, cpu::converts_rows(type), n, in, out,
+            [](auto y, auto x, const auto& w) { cpu::add_packed_product(y, x, w, 0); });
+      check(type, false, n, in, out,
+            [](auto y, auto x, const auto& w) { cpu::detail::add_unpacked_product(y, x, w, 0); });
+    }
+  }
+}
