@@ -148,17 +148,14 @@ TEST_CASE("tile registers, dot products and multiply-adds of floats agree") {
   const std::uint16_t* const second = rows + 3 * 512;
   const auto multiply = [&](float* to, auto&& step) {
     for (Index tile = 0; tile < 2; ++tile) {
-      cpu::detail::multiply_rows<std::uint16_t, float>(rows + tile * 3 * 512, blocks, blocks, 3, to + tile * 16 * 32,
-                                                       32, nullptr, 0, step);
+      cpu::detail::multiply_rows(rows + tile * 3 * 512, blocks, blocks, 3, to + tile * 16 * 32, 32, false, step);
     }
   };
   multiply(by_floats, cpu::detail::float_step);
   const auto compare = [&](Index count) {
     for (Index i = 0; i < count; ++i) REQUIRE(sums[i] == Approx(by_floats[i]).epsilon(1e-5).margin(1e-5));
   };
-  multiply(sums, [](auto* left, auto* right, auto* a, auto* b, auto* next) {
-    cpu::detail::dot_step<std::uint16_t, float>(left, right, a, b, next, cpu::detail::add_pairs);
-  });
+  multiply(sums, cpu::detail::dot_step);
   compare(32 * 32);
   cpu::multiply_blocks(rows, second, blocks, blocks, 3, sums);
   cpu::multiply_blocks(rows, second, blocks, blocks, 3, sums, 32, true);
@@ -195,7 +192,9 @@ TEST_CASE("dot products of int8 are exact, whatever the signs") {
   }
   const auto* blocks = packed.blocks<std::int8_t>(0);
   alignas(64) std::int32_t sums[32 * 32];
-  cpu::multiply_blocks(rows, rows + steps * 1024, blocks, blocks, steps, sums, 32);
+  alignas(64) std::int32_t lowered[32];
+  cpu::lower_sums(blocks, steps, lowered);
+  cpu::multiply_blocks(rows, rows + steps * 1024, blocks, blocks, steps, lowered, sums, 32);
   for (Index t = 0; t < 32; ++t) {
     for (Index o = 0; o < 32; ++o) {
       double expected = 0;

@@ -1,6 +1,6 @@
 #pragma once
 /// Products of small blocks of bfloat16 and int8 by what the CPU has for them: the tile registers of AMX, or the dot
-/// products of AVX512_BF16 and AVX512_VNNI. The one place that knows their instructions.
+/// products of AVX512_BF16, AVX512_VNNI and AVX_VNNI. This and cpu/int8_dots.hpp alone know their instructions.
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +23,8 @@
 #ifdef __AVX512VNNI__
 #define LION_INT8_DOTS 1
 #endif
+#elif defined(__AVX2__) && defined(__AVXVNNI__)
+#define LION_INT8_DOTS 1
 #endif
 #if defined(LION_BFLOAT16_DOTS) && !defined(LION_BFLOAT16_BLOCKS)
 #undef LION_BFLOAT16_DOTS
@@ -77,13 +79,15 @@ struct TileRows {
   Index row = kBlockDepth<Entry>;               ///< and from one row to the next
 };
 
+#ifdef LION_BFLOAT16_BLOCKS
+
 namespace detail {
+
 /// The lanes of 16 that the first n entries from `from` on fill.
 inline __mmask16 lanes(Index n, Index from) {
   return static_cast<__mmask16>((1u << (std::clamp)(n - from, Index(0), Index(16))) - 1u);
 }
 
-#ifdef LION_BFLOAT16_BLOCKS
 /// The bfloat16 of 32 floats. Written out, as is the next: clang 16 dies of the type of its own intrinsic.
 inline __m512i to_bfloat16(__m512 low, __m512 high) {
   __m512i result;
@@ -96,11 +100,8 @@ inline __m512 add_pairs(__m512 sums, __m512i a, __m512i b) {
   __asm__("{vdpbf16ps %2, %1, %0|vdpbf16ps %0, %1, %2}" : "+v"(sums) : "v"(a), "v"(b));
   return sums;
 }
-#endif
 
 }  // namespace detail
-
-#ifdef LION_BFLOAT16_BLOCKS
 
 /// bfloat16, rounded to nearest even.
 struct Bfloat16Dots {
@@ -156,28 +157,25 @@ struct Bfloat16Dots {
   }
 };
 
-#endif
-
 namespace detail {
 
-/// sums [16,32], rows `stride` apart, = start, rows `start_stride` apart (or 0, if there is none) + a · b over `steps`
-/// tiles and blocks: step(left, right, a, b, next) adds what one step gives to both halves of 8 rows of sums, and asks
-/// for a block of `next`.
-template <class Entry, class Sum, class Step>
-LION_ALWAYS_INLINE void multiply_rows(const Entry* a, const Entry* b, const Entry* next, Index steps, Sum* sums,
-                                      Index stride, const Sum* start, Index start_stride, Step&& step) {
-  constexpr Index rows = 8, block = PackedMatrix::block_size<Entry>();
+/// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks: step(left, right, a, b, next) adds
+/// what one step gives to both halves of 8 rows of sums, and asks for a block of `next`.
+template <class Step>
+LION_ALWAYS_INLINE void multiply_rows(const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* next,
+                                      Index steps, float* sums, Index stride, bool add, Step&& step) {
+  constexpr Index rows = 8, block = PackedMatrix::block_size<std::uint16_t>();
   for (Index row = 0; row < kTileRows; row += rows) {
-    Packed<Sum> left[rows] = {}, right[rows] = {};
-    if (start) {
+    Packed<float> left[rows] = {}, right[rows] = {};
+    if (add) {
       LION_UNROLL_BY(8)
       for (Index i = 0; i < rows; ++i) {
-        left[i] = load(start + (row + i) * start_stride);
-        right[i] = load(start + (row + i) * start_stride + 16);
+        left[i] = load(sums + (row + i) * stride);
+        right[i] = load(sums + (row + i) * stride + 16);
       }
     }
     for (Index s = 0; s < steps; ++s) {
-      step(left, right, a + s * block / 2 + row * kBlockDepth<Entry>, b + s * block, (row == 0 ? next : b) + s * block);
+      step(left, right, a + s * block / 2 + row * 32, b + s * block, (row == 0 ? next : b) + s * block);
     }
     LION_UNROLL_BY(8)
     for (Index i = 0; i < rows; ++i) {
@@ -187,29 +185,26 @@ LION_ALWAYS_INLINE void multiply_rows(const Entry* a, const Entry* b, const Entr
   }
 }
 
-/// One step by dot(sum, group of a row in every lane, groups of 16 columns).
-template <class Entry, class Sum, class Dot>
-LION_ALWAYS_INLINE void dot_step(Packed<Sum>* left, Packed<Sum>* right, const Entry* a, const Entry* b,
-                                 const Entry* next, Dot&& dot) {
-  constexpr Index depth = kBlockDepth<Entry>, group = depth / 16, half = PackedMatrix::block_size<Entry>() / 2;
-  for (Index g = 0; g < depth; g += group) {
-    const __m512i first = _mm512_load_si512(b + g * 16), second = _mm512_load_si512(b + g * 16 + half);
-    __builtin_prefetch(next + g * 16, 0, 2);
-    __builtin_prefetch(next + g * 16 + half, 0, 2);
+/// One step by dot products of pairs.
+LION_ALWAYS_INLINE void dot_step(Packed<float>* left, Packed<float>* right, const std::uint16_t* a,
+                                 const std::uint16_t* b, const std::uint16_t* next) {
+  constexpr Index half = PackedMatrix::block_size<std::uint16_t>() / 2;
+  for (Index pair = 0; pair < 16; ++pair) {
+    const __m512i first = _mm512_load_si512(b + pair * 32), second = _mm512_load_si512(b + pair * 32 + half);
+    __builtin_prefetch(next + pair * 32, 0, 2);
+    __builtin_prefetch(next + pair * 32 + half, 0, 2);
     LION_UNROLL_BY(8)
     for (Index i = 0; i < 8; ++i) {
-      std::int32_t entries;
-      std::memcpy(&entries, a + i * depth + g, sizeof(entries));
-      const __m512i factor = _mm512_set1_epi32(entries);
-      left[i] = dot(left[i], factor, first);
-      right[i] = dot(right[i], factor, second);
+      std::int32_t both;
+      std::memcpy(&both, a + i * 32 + pair * 2, sizeof(both));
+      const __m512i factor = _mm512_set1_epi32(both);
+      left[i] = add_pairs(left[i], factor, first);
+      right[i] = add_pairs(right[i], factor, second);
     }
   }
 }
 
-#ifdef LION_BFLOAT16_BLOCKS
-
-/// One step of bfloat16 by multiply-adds of floats: an entry of a pair is the upper half of one.
+/// One step by multiply-adds of floats: an entry of a pair is the upper half of one.
 LION_ALWAYS_INLINE void float_step(Packed<float>* left, Packed<float>* right, const std::uint16_t* a,
                                    const std::uint16_t* b, const std::uint16_t*) {
   constexpr Index half = PackedMatrix::block_size<std::uint16_t>() / 2;
@@ -238,23 +233,17 @@ LION_ALWAYS_INLINE void float_step(Packed<float>* left, Packed<float>* right, co
   }
 }
 
-#endif
 }  // namespace detail
-
-#ifdef LION_BFLOAT16_BLOCKS
 
 /// sums [16,32], rows `stride` apart, = or += a · b over `steps` tiles and blocks. `next` is the strip that comes
 /// afterwards, or b: it is asked for.
 inline void multiply_block(const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* next, Index steps,
                            float* sums, Index stride = kBlockStrip, bool add = false) {
 #ifdef LION_BFLOAT16_DOTS
-  const auto step = [](auto* left, auto* right, auto* rows, auto* block, auto* more) {
-    detail::dot_step<std::uint16_t, float>(left, right, rows, block, more, detail::add_pairs);
-  };
+  detail::multiply_rows(a, b, next, steps, sums, stride, add, detail::dot_step);
 #else
-  const auto step = detail::float_step;
+  detail::multiply_rows(a, b, next, steps, sums, stride, add, detail::float_step);
 #endif
-  detail::multiply_rows(a, b, next, steps, sums, stride, add ? sums : nullptr, stride, step);
 }
 
 /// sums [32,32] likewise, of two tiles of rows; the second may be nullptr.
@@ -267,92 +256,6 @@ inline void multiply_blocks(const std::uint16_t* a0, const std::uint16_t* a1, co
 
 #endif
 
-#ifdef LION_INT8_DOTS
-
-/// int8, a row in units of its largest entry over 127.
-struct Int8Dots {
-  using Entry = std::int8_t;
-  using Sum = std::int32_t;
-
-  static float scale(const float* x, Index n) {
-    // As integers the bits of |x| have the order of the numbers, with infinity and NaN above them all.
-    __m512i largest = _mm512_setzero_si512();
-    for (Index i = 0; i < n; i += 16) {
-      const __m512 size = _mm512_abs_ps(_mm512_maskz_loadu_ps(detail::lanes(n, i), x + i));
-      largest = _mm512_max_epi32(largest, _mm512_castps_si512(size));
-    }
-    return int8_scale(Eigen::numext::bit_cast<float>(_mm512_reduce_max_epi32(largest)));
-  }
-
-  /// n ≤ 64 entries of a row, then zeros.
-  static void convert(const float* x, Index n, float scale, Entry* to) {
-    const __m512 factor = _mm512_set1_ps(scale > 0 ? 1 / scale : 0);
-    const auto integers = [&](Index i) {
-      const __m512 value = n > i ? _mm512_maskz_loadu_ps(detail::lanes(n, i), x + i) : _mm512_setzero_ps();
-      return _mm512_cvtps_epi32(_mm512_mul_ps(value, factor));
-    };
-    // Packing goes by runs of 128 bits, of which each holds four entries of every 16 in the end.
-    const __m512i halves[] = {_mm512_packs_epi32(integers(0), integers(16)),
-                              _mm512_packs_epi32(integers(32), integers(48))};
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_store_si512(to, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(halves[0], halves[1])));
-  }
-
-#ifdef LION_TILE_REGISTERS
-  static void first_rows() {
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(1, 4, 7);
-  }
-  static void second_rows() {
-    _tile_dpbssd(2, 5, 6);
-    _tile_dpbssd(3, 5, 7);
-  }
-#endif
-};
-
-/// The same with 128 added to every entry of a row: dot products take those without a sign.
-struct RaisedInt8Dots : Int8Dots {
-  static void convert(const float* x, Index n, float scale, Entry* to) {
-    Int8Dots::convert(x, n, scale, to);
-    _mm512_store_si512(to, _mm512_xor_si512(_mm512_load_si512(to), _mm512_set1_epi8(-128)));
-  }
-};
-
-namespace detail {
-/// sums + a·b, four by four, of a without a sign and b.
-inline Packed<std::int32_t> add_fours(const Packed<std::int32_t>& sums, __m512i a, __m512i b) {
-  return same_bits<Packed<std::int32_t>>(_mm512_dpbusd_epi32(same_bits<__m512i>(sums), a, b));
-}
-}  // namespace detail
-
-/// sums [32,32], rows `stride` apart, = a · b over `steps` tiles, raised by 128, and blocks; the second tile of rows
-/// may be nullptr.
-inline void multiply_blocks(const std::int8_t* a0, const std::int8_t* a1, const std::int8_t* b, const std::int8_t* next,
-                            Index steps, std::int32_t* sums, Index stride) {
-  constexpr Index half = PackedMatrix::block_size<std::int8_t>() / 2;
-  // What 128 in every entry of a row adds is taken away first.
-  Packed<std::int32_t> left{}, right{};
-  const __m512i raised = _mm512_set1_epi8(-128);
-  for (Index s = 0; s < steps; ++s) {
-    for (Index g = 2 * s * half; g < (2 * s + 1) * half; g += 64) {
-      left = detail::add_fours(left, raised, _mm512_load_si512(b + g));
-      right = detail::add_fours(right, raised, _mm512_load_si512(b + g + half));
-    }
-  }
-  alignas(kAlignment) std::int32_t start[kBlockStrip];
-  store(start, -left);
-  store(start + 16, -right);
-  const auto tile = [&](const std::int8_t* a, const std::int8_t* more, std::int32_t* to) {
-    detail::multiply_rows(a, b, more, steps, to, stride, start, 0,
-                          [](auto* l, auto* r, auto* rows, auto* block, auto* n) {
-                            detail::dot_step<std::int8_t, std::int32_t>(l, r, rows, block, n, detail::add_fours);
-                          });
-  };
-  tile(a0, next, sums);
-  if (a1) tile(a1, b, sums + kTileRows * stride);
-}
-
-#endif
 #ifdef LION_TILE_REGISTERS
 
 /// While it lives, every tile register of this thread is 16 rows of 64 bytes. One inside another is free.

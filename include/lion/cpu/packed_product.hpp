@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "lion/cpu/dot_block.hpp"
+#include "lion/cpu/int8_dots.hpp"
 #include "lion/cpu/linear_product.hpp"
 
 namespace lion::cpu {
@@ -30,10 +30,17 @@ template <class F>
 void add_block(float* y, Index stride, Index rows, Index columns, const float* scales, const float* column_scales,
                std::int32_t* sums, F&& multiply) {
   multiply(sums, kBlockStrip, false);
+  constexpr Index W = kWidth<float>;
   for (Index i = 0; i < rows; ++i) {
-    for (Index j = 0; j < columns; ++j) {
-      y[i * stride + j] += scales[i] * column_scales[j] * static_cast<float>(sums[i * kBlockStrip + j]);
+    float* const to = y + i * stride;
+    const std::int32_t* const from = sums + i * kBlockStrip;
+    Index j = 0;
+    for (; j + W <= columns; j += W) {
+      const Packed<std::int32_t> whole = load(from + j);
+      const Packed<float> scale = scales[i] * load(column_scales + j);
+      store(to + j, load(to + j) + scale * __builtin_convertvector(whole, Packed<float>));
     }
+    for (; j < columns; ++j) to[j] += scales[i] * column_scales[j] * static_cast<float>(from[j]);
   }
 }
 
@@ -172,10 +179,14 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
 #endif
 #ifdef LION_INT8_DOTS
   if (w.type() == WeightType::int8) {
+    alignas(kAlignment) std::int32_t lowered[kBlockStrip];
+    const std::int8_t* of = nullptr;  // the strip that they belong to
     return detail::add_dot_product<RaisedInt8Dots>(
         y, x, w, output,
-        [](auto* a0, auto* a1, auto* b, auto* next, Index steps, std::int32_t* sums, Index stride, bool) {
-          multiply_blocks(a0, a1, b, next, steps, sums, stride);
+        [&](auto* a0, auto* a1, auto* b, auto* next, Index steps, std::int32_t* sums, Index stride, bool) {
+          if (b != of) lower_sums(b, steps, lowered);
+          of = b;
+          multiply_blocks(a0, a1, b, next, steps, lowered, sums, stride);
         });
   }
 #endif
