@@ -1,8 +1,8 @@
 #pragma once
 /// The products of a linear layer, forward and backward, of matrices larger than the caches. Eigen's packs both factors
-/// anew for every 128 rows; laying out one of them alone, once for up to 512 rows, takes 0.8 to 0.9 of its time and
-/// reaches 0.77 to 0.81 of the peak at a base model's layers, 1,576 rows. The weight gradient lays out both, takes 0.72
-/// to 0.80 of Eigen's time and reaches 0.75 to 0.80 (bench/linear.cpp, AVX-512).
+/// anew for every 128 rows; laying out one of them alone, once for up to 512 rows, takes 0.8 of its time and reaches
+/// 0.79 to 0.82 of the peak at a base model's layers, 1,576 rows. The weight gradient lays out both, takes 0.7 to 0.76
+/// of Eigen's time and reaches 0.77 to 0.79 (bench/linear.cpp, AVX-512).
 
 #include <algorithm>
 #include <span>
