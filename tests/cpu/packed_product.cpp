@@ -1,10 +1,13 @@
 #include "lion/cpu/packed_product.hpp"
 
+#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "support/attention_random.hpp"
 #include "support/catch.hpp"
+#include "support/packed_rounding.hpp"
 
 // The product with packed weights, by whatever the CPU has for their type and by floats, against sums in double.
 
@@ -17,17 +20,6 @@ std::vector<float> numbers(Random& random, Index n) {
   std::vector<float> result(static_cast<std::size_t>(n));
   for (float& value : result) value = static_cast<float>(random.uniform(-1, 1));
   return result;
-}
-
-/// x [n] as `type` holds it: rows are multiplied by the inverse of their scale, and weights divided by it.
-void round(WeightType type, bool row, float* x, Index n) {
-  float largest = 0;
-  for (Index i = 0; i < n; ++i) largest = (std::max)(largest, std::abs(x[i]));
-  const float scale = largest / 127;
-  for (Index i = 0; i < n; ++i) {
-    if (type == WeightType::bfloat16) x[i] = static_cast<float>(static_cast<bfloat16>(x[i]));
-    if (type == WeightType::int8) x[i] = std::rint(row ? x[i] * (1 / scale) : x[i] / scale) * scale;
-  }
 }
 
 /// y starts at 1 and gets the product, of rows rounded or not.

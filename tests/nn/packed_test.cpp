@@ -6,6 +6,7 @@
 #include "lion/model/vision.hpp"
 #include "lion/nn/gelu.hpp"
 #include "lion/nn/query_key_value.hpp"
+#include "support/packed_rounding.hpp"
 #include "support/require_error.hpp"
 
 using namespace lion;
@@ -15,18 +16,6 @@ using cpu::WeightType;
 namespace {
 
 constexpr WeightType kTypes[] = {WeightType::float32, WeightType::bfloat16, WeightType::int8};
-
-/// x [n] as products see it: rounded to bfloat16, or to its largest entry over 127; `rows` are multiplied by the
-/// inverse of that, as weights are divided by it.
-void round(WeightType type, bool rows, float* x, Index n) {
-  float largest = 0;
-  for (Index i = 0; i < n; ++i) largest = (std::max)(largest, std::abs(x[i]));
-  for (Index i = 0; i < n; ++i) {
-    if (type == WeightType::bfloat16) x[i] = static_cast<float>(static_cast<bfloat16>(x[i]));
-    const float scale = largest / 127;
-    if (type == WeightType::int8) x[i] = std::rint(rows ? x[i] * (1 / scale) : x[i] / scale) * scale;
-  }
-}
 
 }  // namespace
 
@@ -43,7 +32,7 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
       nn::Linear<float> layer("l", in, out);
       fill(layer, 1, 1);
       auto weight = layer.weight.value.clone();
-      for (Index o = 0; o < out; ++o) round(type, false, weight.data() + o * in, in);
+      for (Index o = 0; o < out; ++o) test::round(type, false, weight.data() + o * in, in);
       layer.weight.pack(type);
       REQUIRE(layer.weight.value.size() == 0);
       // Rows apart, and NaN where nothing may be read or written.
@@ -61,7 +50,7 @@ TEST_CASE("packed weights: the product of what is rounded, at sizes around block
       layer.forward(x, y, {}, y);
       for (Index t = 0; t < n; ++t) {
         std::vector<float> row(x.at(t), x.at(t) + in);
-        if (cpu::converts_rows(type)) round(type, true, row.data(), in);
+        if (cpu::converts_rows(type)) test::round(type, true, row.data(), in);
         for (Index o = 0; o < out; ++o) {
           double expected = layer.bias.value(o), size = 1;
           for (Index i = 0; i < in; ++i) {
@@ -151,11 +140,11 @@ TEST_CASE("tile registers, dot products and multiply-adds of floats agree") {
       cpu::detail::multiply_rows(rows + tile * 3 * 512, blocks, blocks, 3, to + tile * 16 * 32, 32, false, step);
     }
   };
-  multiply(by_floats, cpu::detail::float_step);
+  multiply(by_floats, cpu::detail::FloatStep());
   const auto compare = [&](Index count) {
     for (Index i = 0; i < count; ++i) REQUIRE(sums[i] == Approx(by_floats[i]).epsilon(1e-5).margin(1e-5));
   };
-  multiply(sums, cpu::detail::dot_step);
+  multiply(sums, cpu::detail::DotStep());
   compare(32 * 32);
   cpu::multiply_blocks(rows, second, blocks, blocks, 3, sums);
   cpu::multiply_blocks(rows, second, blocks, blocks, 3, sums, 32, true);

@@ -30,8 +30,8 @@ class Weights {
 
   /// From now on the linear layers keep their weights as `type` alone (nn::Parameter::pack), and the model infers but
   /// neither trains nor is saved. bfloat16 and int8 also multiply as such where the compiler is told of a CPU that does
-  /// so faster than floats: by AMX, int8 also by AVX512_VNNI or AVX_VNNI, bfloat16 by AVX512_BF16 on AMD's; then rows are
-  /// rounded likewise as they are multiplied. All else stays float32.
+  /// so faster than floats: by AMX, int8 also by AVX512_VNNI or AVX_VNNI, bfloat16 by AVX512_BF16 on AMD's; then rows
+  /// are rounded likewise as they are multiplied. All else stays float32.
   void pack(cpu::WeightType type)
     requires std::same_as<S, float>
   {
