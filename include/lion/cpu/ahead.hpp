@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lion/core/config.hpp"
 #include "lion/core/scalar.hpp"
 
 namespace lion::cpu {
@@ -31,7 +32,7 @@ class Ahead {
   }
 
   /// Lines for a block of this depth, or none.
-  Lines take(Index depth) {
+  LION_ALWAYS_INLINE Lines take(Index depth) {
     if (current_ == count_) return {nullptr, 0, 0};
     Wanted& from = wanted_[current_];
     const Lines lines{from.at, kLine, from.jump};

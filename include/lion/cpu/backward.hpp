@@ -191,10 +191,7 @@ class BackwardWalk {
       const Edge<A> far = left_to_right ? s_.rows.right() : s_.rows.left();
       const Fade<A> across = Fade<A>::by(s_.rows.total());
       s_.load_kv(head_, tile);
-      if constexpr (keys && per_head) {
-        enter_crossed<Products, sums, left_to_right>(s_.crossed, s_.keys, across, s_.k, s_.v, far.to, tile.size,
-                                                     s_.counts, s_.scaled);
-      }
+      if constexpr (keys && per_head) cross(s_.crossed, s_.keys, across, tile.size);
       if constexpr (keys) {
         enter<Products, sums>(s_.keys, across, s_.k, s_.v, static_cast<const A*>(nullptr), far.to, tile.size, s_.scaled,
                               &s_.ahead);
@@ -283,10 +280,7 @@ class BackwardWalk {
       s_.fresh = false;
       if constexpr (per_token) add_dots(tile, s_.q, dq_, left_to_right, left_to_right ? s_.scalars.e : s_.scalars.f);
       if constexpr (per_head) {
-        dot_rows<A>(s_.q, dq_, n, D, [&](Index i, A value) {
-          const Index apart = place.tokens + (left_to_right ? i : n - 1 - i);
-          decay_sum_ += static_cast<double>(apart) * static_cast<double>(value);
-        });
+        add_distances<left_to_right>(s_.q, dq_, n, place.tokens);
         if (!s_.crossed.zero) {
           Products::add(s_.dk, n, D, E + last, plain(s_.dn), s_.crossed.body, Into<A>::set(s_.weights));
           dot_rows<A>(s_.q, s_.dk, n, D, [&](Index, A value) { decay_sum_ += static_cast<double>(value); });
@@ -304,6 +298,8 @@ class BackwardWalk {
                     sums ? Into<A>{{}, s_.weights} : Into<A>::set(s_.weights), &s_.ahead);
       Products::add(dv_, n, E, D, plain(s_.k), s_.queries.body, Into<A>::set(s_.weights), &s_.ahead);
       if constexpr (per_token) add_dots(tile, s_.k, dk_, left_to_right, left_to_right ? s_.scalars.f : s_.scalars.e);
+      // The rest of the way is the query's, which sees the same pairs in the other sweep.
+      if constexpr (per_head) add_distances<left_to_right>(s_.k, dk_, n, 1);
       s_.pending = true;
     }
   }
@@ -312,6 +308,16 @@ class BackwardWalk {
     const double sign = plus ? 1 : -1;
     dot_rows<A>(x, dx, tile.size, head_.D,
                 [&](Index i, A value) { to[head_.token(tile.first + i)] += sign * static_cast<double>(value); });
+  }
+
+  /// Shares of dℓ with one decay per head: x_i·dx_i times the tokens between row i and the edge that a sweep comes
+  /// from, and `beyond` more.
+  template <bool left_to_right>
+  void add_distances(Tile<const Row> x, Tile<A> dx, Index n, Index beyond) {
+    dot_rows<A>(x, dx, n, head_.D, [&](Index i, A value) {
+      const Index apart = beyond + (left_to_right ? i : n - 1 - i);
+      decay_sum_ += static_cast<double>(apart) * static_cast<double>(value);
+    });
   }
 
   /// Adds the tiles dk̃ and dv to the rows of dk and dv, through the gate and past the padding.

@@ -221,13 +221,14 @@ class BackwardCall {
 
   /// Takes the sums of rows that are computed again.
   auto finish_again(Masks masks, A* y, A* row_sum) const {
-    return [this, share = A(1) / static_cast<A>(masks.size()), y, row_sum](auto&& token_of, Tile<A> n, const A* d,
+    return [this, share = A(1) / static_cast<A>(masks.size()), y, row_sum](auto token_of, Tile<A> n, const A* d,
                                                                            Index count) {
-      divide_rows<typename Types::Normaliser>(n, d, count, options_.epsilon, share,
-                                              [&](Index i, const A* row, A factor, A delta) {
-                                                finish_row(row, dims_.E, factor, y + token_of(i) * dims_.E);
-                                                row_sum[token_of(i)] = delta;
-                                              });
+      divide_rows<typename Types::Normaliser>(
+          n, d, count, options_.epsilon, share,
+          [token_of, y, row_sum, E = dims_.E](Index i, const A* row, A factor, A delta) {
+            finish_row(row, E, factor, y + token_of(i) * E);
+            row_sum[token_of(i)] = delta;
+          });
     };
   }
 

@@ -27,7 +27,6 @@ struct BackwardScratch {
   State<A, true> keys;
   State<A> queries;
   State<A, true> crossed;  // of keys, with one decay per head
-  A* counts = nullptr;
   MaskScalars<kind, M::gated> scalars;
   Tile<const Row> q, k, v;                 // the tiles in work
   Index loaded = -1, loaded_queries = -1;  // first positions of the tiles in k and v, and in q and dn
@@ -57,10 +56,7 @@ struct BackwardScratch {
         keys(arena, D, E),
         queries(arena, D, E),
         scalars(arena, L) {
-    if constexpr (kind == mask::DecayKind::per_head) {
-      crossed = State<A, true>(arena, D, E);
-      counts = arena.take<A>(kTile);
-    }
+    if constexpr (kind == mask::DecayKind::per_head) crossed = State<A, true>(arena, D, E);
   }
 
   void restart() {

@@ -326,12 +326,13 @@ struct TileProducts {
   };
 
   /// c [m, n] = fade c + weight (a [m, depth] · b [depth, n]), as add_tile_product.
-  static void add(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const A> b, Into<A> into = {},
-                  Ahead* ahead = nullptr, const A* = nullptr) {
+  LION_ALWAYS_INLINE static void add(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const A> b,
+                                     Into<A> into = {}, Ahead* ahead = nullptr, const A* = nullptr) {
     add_tile_product(c, m, n, depth, a, b, into, ahead);
   }
   /// c = a · b, whatever c was.
-  static void set(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const A> b, Ahead* ahead = nullptr) {
+  LION_ALWAYS_INLINE static void set(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const A> b,
+                                     Ahead* ahead = nullptr) {
     set_tile_product(c, m, n, depth, a, b, ahead);
   }
 };

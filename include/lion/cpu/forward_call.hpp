@@ -155,25 +155,26 @@ void forward_half(const AttentionInputs<typename Types::T>& in, typename Types::
   ForwardWalkOf<Types, Finish&>(head, rows, lane.tiles).pass(pass, options.plan, incoming, of_earlier, of_later);
 }
 
-/// y and δ from the complete sums of a tile (math.md §1): store(row, n [E], factor, δ), y being factor · n, or 0
-/// whatever n is where the factor is.
-template <class Normaliser, class A, class Store>
-void divide_rows(Tile<A> n, const A* d, Index rows, double epsilon, A share, Store&& store) {
+/// y and δ from the complete sums of a tile (math.md §1): take(row, n [E], factor, δ), y being factor · n, or 0
+/// whatever n is where the factor is. `take` is a copy, as what it holds by value then stays in registers.
+template <class Normaliser, class A, class Take>
+void divide_rows(Tile<A> n, const A* d, Index rows, double epsilon, A share, Take take) {
   A delta[kTile] = {}, factor[kTile];
-  for (Index i = 0; i < rows; ++i) {
-    if constexpr (Normaliser::divides) {
-      delta[i] = share * d[i] + static_cast<A>(epsilon);
-      factor[i] = delta[i] == A(0) ? A(0) : share / delta[i];
-    } else {
-      factor[i] = share;
+  if constexpr (Normaliser::divides) {
+    for (Index i = 0; i < rows; i += kWidth<A>) {
+      const Packed<A> sum = share * load(d + i) + static_cast<A>(epsilon);
+      store(delta + i, sum);
+      store<A>(factor + i, sum == A(0) ? filled(A(0)) : share / sum);
     }
+  } else {
+    std::fill_n(factor, rows, share);
   }
-  for (Index i = 0; i < rows; ++i) store(i, n(i), factor[i], delta[i]);
+  for (Index i = 0; i < rows; ++i) take(i, n(i), factor[i], delta[i]);
 }
 
 /// to = factor · from, rounded to To; 0 whatever `from` is if the factor is.
 template <class A, class To>
-void finish_row(const A* from, Index width, A factor, To* to) {
+LION_ALWAYS_INLINE void finish_row(const A* from, Index width, A factor, To* to) {
   if (factor == A(0)) {
     std::fill_n(to, width, To(0));
   } else if constexpr (std::same_as<A, To>) {
@@ -241,12 +242,16 @@ void ForwardCall<Types>::run(typename Types::Masks masks, const AttentionOutputs
     const Index count = sequence_count(in_), b = index / count / dims_.H, h = index / count % dims_.H;
     const Rows<T> y = rows_of(out.y, b, h);
     const A share = A(1) / static_cast<A>(masks.size());
-    const auto finish = [&](auto&& token_of, Tile<A> n, const A* d, Index rows) {
-      divide_rows<typename Types::Normaliser>(n, d, rows, options_.epsilon, share,
-                                              [&](Index i, const A* row, A factor, A delta) {
-                                                finish_row(row, dims_.E, factor, y(token_of(i)));
-                                                if (out.row_sum) out.row_sum(b, h, token_of(i)) = delta;
-                                              });
+    A* const row_sum = out.row_sum ? out.row_sum.at(b, h) : nullptr;
+    const Index apart = row_sum ? out.row_sum.stride(2) : 0;
+    const auto finish = [&](auto token_of, Tile<A> n, const A* d, Index rows) {
+      divide_rows<typename Types::Normaliser>(
+          n, d, rows, options_.epsilon, share,
+          [token_of, y, row_sum, apart, E = dims_.E](Index i, const A* row, A factor, A delta) {
+            const Index t = token_of(i);
+            finish_row(row, E, factor, y(t));
+            if (row_sum) row_sum[t * apart] = delta;
+          });
     };
     Rows<A> wide;
     if constexpr (std::same_as<T, A>) {

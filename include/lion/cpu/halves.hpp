@@ -63,8 +63,8 @@ struct HalfPass {
   }
 };
 
-/// Where the states of a sweep of the backward pass lie [*,*,D,E+1]: F or G, T or R, and with one decay per head what F
-/// or G has crossed (enter_crossed).
+/// Where the states of a sweep of the backward pass lie [*,*,D,E+1]: F or G, T or R, and with one decay per head the
+/// former with each term times the tokens that it has crossed (see cross).
 template <class A>
 struct SweepStates {
   View<A, 4> keys{}, queries{}, crossed{};

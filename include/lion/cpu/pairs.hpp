@@ -73,7 +73,7 @@ struct OuterMask {
 namespace detail {
 /// body(first, vectors) for the columns [0, n) of a tile, `vectors` vectors at a time: a constant that unrolls.
 template <class A, class Body>
-inline void for_each_columns(Index n, Body&& body) {
+LION_ALWAYS_INLINE void for_each_columns(Index n, Body&& body) {
   constexpr Index W = kWidth<A>;
   Index i = 0;
   for (; i + 4 * W <= padded<A>(n); i += 4 * W) body(i, std::integral_constant<Index, 4>());
@@ -81,9 +81,10 @@ inline void for_each_columns(Index n, Body&& body) {
 }
 }  // namespace detail
 
-/// x ⊙= mask, x [m, n] having a row for each key; sums [padded n] = Σ_j x_j for each query, if wanted.
+/// x ⊙= mask, x [m, n] having a row for each key; sums [padded n] = Σ_j x_j for each query, if wanted. The mask is a
+/// copy, which stays in registers: one that lies elsewhere is read again after each store.
 template <class A, class Mask>
-void mask_scores(const Mask& mask, Index n, Index m, Tile<A> x, A* sums) {
+void mask_scores(const Mask mask, Index n, Index m, Tile<A> x, A* sums) {
   if (!Mask::changes && !sums) return;
   constexpr Index W = kWidth<A>;
   detail::for_each_columns<A>(n, [&](Index first, auto vectors) {

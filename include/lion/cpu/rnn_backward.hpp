@@ -14,7 +14,7 @@ struct RnnBackwardScratch {
   A *dd, *dq, *dk, *dv;          // [kTile], [D], [D], [E]
   A* dq_crossed;                 // [D]
   State<A> queries;              // T or R
-  State<A> crossed;              // of F or G, with one decay per head: see enter_crossed
+  State<A> crossed;              // of F or G, with one decay per head: see cross; a key's own token counts here
   MaskScalars<M::decay, M::gated> scalars;
 
   RnnBackwardScratch(Arena& arena, Index L, Index D, Index E)

@@ -38,10 +38,11 @@ struct RowSums {
     in_place = waiting_n.data && !head.order && head.E % kWidth<A> == 0;
     n = in_place ? Tile<A>{waiting_n(tile.first), waiting_n.stride} : scratch_n;
     if (!filled) return;
-    for (Index i = 0; i < tile.size; ++i) {
+    if (divides && !head.order) std::copy_n(waiting_d + tile.first, tile.size, d);
+    for (Index i = 0; !in_place && i < tile.size; ++i) {
       const Index t = head.token(tile.first + i);
-      if (!in_place) load_row(waiting_n(t), head.E, A(1), n(i));
-      if (divides) d[i] = waiting_d[t];
+      load_row(waiting_n(t), head.E, A(1), n(i));
+      if (divides && head.order) d[i] = waiting_d[t];
     }
   }
 
@@ -63,13 +64,16 @@ struct RowSums {
   /// `complete`: nothing of this order follows for these rows.
   template <class Head>
   void end(const Head& head, Stretch tile, bool complete) {
-    const auto token_of = [&](Index i) { return head.token(tile.first + i); };
+    const auto token_of = [order = head.order, first = tile.first](Index i) {
+      return order ? order[first + i] : first + i;
+    };
     begin_at_zero();
     if (complete && last_order) return finish(token_of, n, d, tile.size);
-    for (Index i = 0; i < tile.size; ++i) {
+    if (divides && !head.order) std::copy_n(d, tile.size, waiting_d + tile.first);
+    for (Index i = 0; !in_place && i < tile.size; ++i) {
       const Index t = token_of(i);
-      if (!in_place) std::copy_n(n(i), head.E, waiting_n(t));
-      if (divides) waiting_d[t] = d[i];
+      std::copy_n(n(i), head.E, waiting_n(t));
+      if (divides && head.order) waiting_d[t] = d[i];
     }
   }
 };

@@ -109,16 +109,17 @@ void enter(State<A, by_value>& state, Fade<A> across, Tile<X> x, Tile<Y> y, cons
   }
 }
 
-/// What a state is to the gradient of one decay per head: each of its terms times the number of tokens it has crossed,
-/// Σ_j (b − j) e^(c_b − c_j) k_j v'_jᵀ, the derivative of F by ℓ. With it dℓ is a sum without cancellation, where the
-/// difference of sums over pairs seen from both their ends loses L^1.5 roundings (math.md §4, last line but one).
-/// `counts` [kTile] is scratch; the rest as for `enter`, and to be called before it.
-template <class Products, bool with_column, bool left_to_right, class A, bool by_value, class X, class Y>
-void enter_crossed(State<A, by_value>& crossed, const State<A, by_value>& state, Fade<A> across, Tile<X> x, Tile<Y> y,
-                   const A* weight, Index n, A* counts, Tile<A> scaled) {
-  crossed.add(state, static_cast<A>(n));
-  for (Index j = 0; j < n; ++j) counts[j] = weight[j] * static_cast<A>(left_to_right ? n - j : j + 1);
-  enter<Products, with_column>(crossed, across, x, y, static_cast<const A*>(nullptr), counts, n, scaled);
+/// What a state is to the gradient of one decay per head: each of its terms times the number of tokens of the tiles
+/// that it has crossed whole; `state` crosses one more, of n tokens, before those enter. With it dℓ = Σ |i−j| A_ij P_ij
+/// is a sum without cancellation, where the difference of sums over pairs seen from both their ends loses L^1.5
+/// roundings (math.md §4, last line but one). What a pair crosses of its own tiles is known where they look.
+template <class A, bool by_value>
+void cross(State<A, by_value>& crossed, const State<A, by_value>& state, Fade<A> across, Index n) {
+  if (state.zero) return;
+  crossed.zero = false;
+  const A factor = static_cast<A>(n) * (across.keep + across.change);
+  fade_and_add(across, factor, state.body.data, state.rows() * state.body.stride, crossed.body.data);
+  fade_and_add(across, factor, state.column, padded<A>(state.D), crossed.column);
 }
 
 }  // namespace lion::cpu

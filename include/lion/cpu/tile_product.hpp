@@ -2,6 +2,10 @@
 /// Products of tiles that lie in the cache: nothing is packed and nothing allocated, which is what a general product
 /// (cpu/product.hpp, for the large ones of nn) spends a third of its time on at 64×64×64.
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <concepts>
 #include <type_traits>
@@ -136,10 +140,12 @@ LION_NO_INLINE void add_strip(A* c, Index c_stride, Index m, const A* a, Index a
 }  // namespace detail
 
 /// c [m, n] = fade c + weight (a [m, depth] · b [depth, n]). Columns are computed up to padded(n), which rows of b and
-/// c have. The order of every sum is that of the depth, whatever the shapes.
+/// c have. The order of every sum is that of the depth, whatever the shapes. Inlined: factors passed through memory, as
+/// they would be, wait there until all that has just been written to tiles has left for the cache.
 template <class A>
-void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const std::type_identity_t<A>> b,
-                      Into<std::type_identity_t<A>> into = {}, Ahead* ahead = nullptr) {
+LION_ALWAYS_INLINE void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a,
+                                         Tile<const std::type_identity_t<A>> b, Into<std::type_identity_t<A>> into = {},
+                                         Ahead* ahead = nullptr) {
   Ahead nothing;
   constexpr Index W = kWidth<A>;
   constexpr Index rows = detail::kBlockRows;
@@ -157,8 +163,8 @@ void add_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a,
 
 /// c = a · b, whatever c was.
 template <class A>
-void set_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a, Tile<const std::type_identity_t<A>> b,
-                      Ahead* ahead = nullptr) {
+LION_ALWAYS_INLINE void set_tile_product(Tile<A> c, Index m, Index n, Index depth, LeftFactor<A> a,
+                                         Tile<const std::type_identity_t<A>> b, Ahead* ahead = nullptr) {
   add_tile_product(c, m, n, depth, a, b, Into<A>::set(), ahead);
 }
 
@@ -169,7 +175,17 @@ template <Index parts, class A>
 inline auto gather_fours(const A* from, Index apart) {
   typedef A Four __attribute__((vector_size(4 * sizeof(A)), aligned(alignof(A)), may_alias));
   typedef A Whole __attribute__((vector_size(4 * parts * sizeof(A))));
-  if constexpr (parts == 1) {
+#if defined(__AVX512F__)
+  if constexpr (parts == 4) {  // straight into their place: GCC would shuffle halves, for which there is one port
+    const auto four = [&](Index i) { return _mm_loadu_ps(from + i * apart); };
+    __m512 all = _mm512_castps128_ps512(four(0));
+    all = _mm512_mask_broadcast_f32x4(all, 0x00f0, four(1));
+    all = _mm512_mask_broadcast_f32x4(all, 0x0f00, four(2));
+    all = _mm512_mask_broadcast_f32x4(all, 0xf000, four(3));
+    return same_bits<Packed<A>>(all);
+  } else
+#endif
+      if constexpr (parts == 1) {
     return static_cast<Whole>(*reinterpret_cast<const Four*>(from));
   } else {
     const auto a = gather_fours<parts / 2>(from, apart), b = gather_fours<parts / 2>(from + parts / 2 * apart, apart);
@@ -249,6 +265,7 @@ void transpose_tile(Tile<const std::type_identity_t<A>> from, Index rows, Index 
       }
     }
   }
+  if (whole_rows == rows && whole_cols == cols) return;
   for (Index j = 0; j < cols; ++j) {
     A* out = to(j);
     for (Index i = j < whole_cols ? whole_rows : 0; i < rows; ++i) out[i] = factor * from(i)[j];
