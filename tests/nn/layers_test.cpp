@@ -84,8 +84,8 @@ TEST_CASE("the MLP in blocks of tokens is the MLP that trains, and its gradients
     const auto dy = tensor<double, 2>({n, width}, 4), residual = tensor<double, 2>({n, width}, 5);
     Tensor<double, 2> y({n, width}), blocked = residual.clone(), dx({n, width});
     Tensor<double, 2> before({n, hidden}), activated({n, hidden}), dhidden({n, hidden});
-    Tensor<double, 1> scratch({nn::Mlp<double>::scratch_rows(n) * hidden});
-    REQUIRE(nn::Mlp<double>::scratch_rows(n) <= nn::Mlp<double>::scratch_rows(n + 1));
+    Tensor<double, 1> scratch({mlp.scratch_size(n)});
+    REQUIRE(mlp.scratch_size(n) <= mlp.scratch_size(n + 1));
     const nn::PlacedRandom random(7, 1);
     mlp.forward(x, blocked, blocked, scratch.data(), {});
     mlp.forward_train(x, y, before, activated, 0, random, {});

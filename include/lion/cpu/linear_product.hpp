@@ -127,6 +127,11 @@ inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const 
   const Index step = turned ? a.stride : 1;
   // Five rows for each pointer: addresses of 0 … 4 strides take two registers, those of 14 rows more than there are,
   // and fetching them again took up to 5 % of the time.
+  LION_UNROLL_BY(16)
+  for (Index i = 0; i < rows; ++i) {
+    __builtin_prefetch(c + i * c_stride, 1);
+    if constexpr (2 * kVectorBytes > 64) __builtin_prefetch(c + i * c_stride + W, 1);
+  }
   const char* base[(rows + 4) / 5];
   LION_UNROLL_BY(4)
   for (Index i = 0; i < rows; i += 5) base[i / 5] = reinterpret_cast<const char*>(&a(i, 0));

@@ -90,8 +90,7 @@ class Block {
   std::size_t buffer_bytes(const TokenBatch& batch) const {
     const std::size_t of_mixer = mixer.buffer_bytes(batch);
     if (!mlp) return of_mixer;
-    return (std::max)(of_mixer,
-                      sizeof(S) * static_cast<std::size_t>(Mlp<S>::scratch_rows(batch.tokens()) * mlp->hidden()));
+    return (std::max)(of_mixer, sizeof(S) * static_cast<std::size_t>(mlp->scratch_size(batch.tokens())));
   }
 
   /// x [N,C] in place.

@@ -25,17 +25,17 @@ class Mlp {
 
   Index hidden() const { return fc1.out(); }
 
-  /// The most tokens whose hidden activations exist at once in `forward`; for more tokens not fewer, so that scratch
-  /// for a batch is enough for smaller ones.
-  static Index scratch_rows(Index tokens) { return (std::min)(tokens, cpu::kPackedRows); }
+  /// Elements of `scratch` in `forward`, where hidden activations exist for some tokens at once; for more tokens not
+  /// fewer, so that scratch for a batch is enough for smaller ones.
+  Index scratch_size(Index tokens) const { return (std::min)(tokens, cpu::kPackedRows) * hidden_stride(); }
 
-  /// y = residual + mlp(x), in blocks of tokens; x and residual may be y. `scratch` has scratch_rows(N)·M elements.
+  /// y = residual + mlp(x), in blocks of tokens; x and residual may be y. `scratch` has scratch_size(N) elements.
   void forward(const View<const S, 2>& x, const View<const S, 2>& residual, const View<S, 2>& y, S* scratch,
                const Executor& executor) const {
     const Index tokens = x.extent(0), step = detail::equal_part(tokens, cpu::kPackedRows);
     for (Index t = 0; t < tokens; t += step) {
       const Index n = (std::min)(step, tokens - t);
-      const View<S, 2> h(scratch, {n, hidden()});
+      const View<S, 2> h(scratch, {n, hidden()}, {hidden_stride(), 1});
       const auto rows = [&](const auto& v) {
         return std::remove_cvref_t<decltype(v)>(v.at(t), {n, v.extent(1)}, v.strides());
       };
@@ -77,6 +77,11 @@ class Mlp {
   }
 
   Linear<S> fc1, fc2;
+
+ private:
+  /// A line more than a row has: rows a multiple of 4 KiB apart would fall into one set of the first cache, from which
+  /// fc2 reads 14 of them at a time, for 4 % of its time.
+  Index hidden_stride() const { return hidden() + cpu::kLine / static_cast<Index>(sizeof(S)); }
 };
 
 }  // namespace lion::nn

@@ -37,13 +37,13 @@ class PostNormBlock {
   /// Memory that the blocks of a model share at inference, enough for any batch of at most as many tokens.
   struct Buffers {
     S* y;           ///< [N,C]
-    S* wide;        ///< the larger of N·3C and Mlp::scratch_rows(N)·M elements
+    S* wide;        ///< the larger of N·3C and Mlp::scratch_size(N) elements
     S* log_lambda;  ///< decay_size elements
 
     Buffers(const PostNormBlock& block, const TokenBatch& batch, Arena& arena)
         : y(arena.take<S>(batch.tokens() * block.attn.width())),
-          wide(arena.take<S>((std::max)(batch.tokens() * 3 * block.attn.width(),
-                                        Mlp<S>::scratch_rows(batch.tokens()) * block.mlp.hidden()))),
+          wide(arena.take<S>(
+              (std::max)(batch.tokens() * 3 * block.attn.width(), block.mlp.scratch_size(batch.tokens())))),
           log_lambda(arena.take<S>(block.attn.decay_size(batch))) {}
   };
 
