@@ -26,6 +26,37 @@ inline constexpr bool kBlas = true;
 inline constexpr bool kBlas = false;
 #endif
 
+/// What a product is added to: rows [n, m], `stride` apart, which may be y itself; a bias [m]; their sum; or nothing.
+template <class A>
+struct Base {
+  const A* rows = nullptr;
+  Index stride = 0;
+  const A* bias = nullptr;
+
+  static Base of(const Matrix<A>& y) { return {y.data(), y.outerStride()}; }
+
+  Base from(Index i, Index j) const {
+    return {rows ? rows + i * stride + j : nullptr, stride, bias ? bias + j : nullptr};
+  }
+
+  /// Leaves it in y, for products that add to what they find there.
+  void fill(Matrix<A>& y) const {
+    using Row = Eigen::Map<Eigen::Array<A, 1, -1>>;
+    using ConstRow = Eigen::Map<const Eigen::Array<A, 1, -1>>;
+    for (Index i = 0; i < y.rows(); ++i) {
+      Row to(&y(i, 0), y.cols());
+      const A* const row = rows ? rows + i * stride : nullptr;
+      if (row && bias) {
+        to = ConstRow(row, to.size()) + ConstRow(bias, to.size());
+      } else if (bias || (row && row != to.data())) {
+        std::copy_n(bias ? bias : row, to.size(), to.data());
+      } else if (!row) {
+        to.setZero();
+      }
+    }
+  }
+};
+
 namespace detail {
 
 /// Columns of a strip of weights; entries of each column and strips that are turned at once: at most 192 KiB, which
@@ -116,25 +147,38 @@ struct LinearRows {
 /// How far ahead of what is multiplied a strip is asked for, from the second cache into the first.
 inline constexpr Index kBytesAhead = 4096;
 
-/// c [rows, strip] += a [rows, depth] · b [depth, strip], the sums in registers; asks for `count` lines with every
-/// kAskStep of the depth.
+/// c [rows, strip] = base + a [rows, depth] · b [depth, strip], the sums in registers; asks for `count` lines with
+/// every kAskStep of the depth.
 template <Index rows, bool turned, class A>
-inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const A* b, Index depth, LinesAhead& ahead,
-                           Index count) {
+inline void block_product(A* c, Index c_stride, Base<A> base, LinearRows<turned, A> a, const A* b, Index depth,
+                          LinesAhead& ahead, Index count) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[rows][2] = {};
+  if (base.bias) {
+    const Packed<A> left = load(base.bias), right = load(base.bias + W);
+    LION_UNROLL_BY(16)
+    for (Index i = 0; i < rows; ++i) sums[i][0] = left, sums[i][1] = right;
+  }
+  // Where they will be wanted at the end, which the processor does not see coming.
+  LION_UNROLL_BY(16)
+  for (Index i = 0; i < rows; ++i) {
+    __builtin_prefetch(c + i * c_stride, 1);
+    if constexpr (2 * kVectorBytes > kLine) __builtin_prefetch(c + i * c_stride + W, 1);
+  }
+  if (base.rows && base.rows != c) {
+    LION_UNROLL_BY(16)
+    for (Index i = 0; i < rows; ++i) {
+      __builtin_prefetch(base.rows + i * base.stride);
+      if constexpr (2 * kVectorBytes > kLine) __builtin_prefetch(base.rows + i * base.stride + W);
+    }
+  }
   const Index row = (turned ? 1 : a.stride) * static_cast<Index>(sizeof(A));
   const Index step = turned ? a.stride : 1;
   // Five rows for each pointer: addresses of 0 … 4 strides take two registers, those of 14 rows more than there are,
   // and fetching them again took up to 5 % of the time.
-  LION_UNROLL_BY(16)
-  for (Index i = 0; i < rows; ++i) {
-    __builtin_prefetch(c + i * c_stride, 1);
-    if constexpr (2 * kVectorBytes > 64) __builtin_prefetch(c + i * c_stride + W, 1);
-  }
-  const char* base[(rows + 4) / 5];
+  const char* fives[(rows + 4) / 5];
   LION_UNROLL_BY(4)
-  for (Index i = 0; i < rows; i += 5) base[i / 5] = reinterpret_cast<const char*>(&a(i, 0));
+  for (Index i = 0; i < rows; i += 5) fives[i / 5] = reinterpret_cast<const char*>(&a(i, 0));
   const auto multiply = [&](Index steps) {
     for (; steps > 0; --steps) {
       const Packed<A> left = load(b), right = load(b + W);
@@ -143,12 +187,12 @@ inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const 
       if constexpr (2 * kVectorBytes > 64) __builtin_prefetch(soon + kVectorBytes);
       LION_UNROLL_BY(16)
       for (Index i = 0; i < rows; ++i) {
-        const A factor = *reinterpret_cast<const A*>(base[i / 5] + i % 5 * row);
+        const A factor = *reinterpret_cast<const A*>(fives[i / 5] + i % 5 * row);
         sums[i][0] += factor * left;
         sums[i][1] += factor * right;
       }
       LION_UNROLL_BY(4)
-      for (Index i = 0; i < rows; i += 5) base[i / 5] += step * static_cast<Index>(sizeof(A));
+      for (Index i = 0; i < rows; i += 5) fives[i / 5] += step * static_cast<Index>(sizeof(A));
       b += 2 * W;
     }
   };
@@ -156,51 +200,60 @@ inline void add_rows_block(A* c, Index c_stride, LinearRows<turned, A> a, const 
     ahead.ask(count);
     multiply((std::min)(kAskStep, depth - p));
   }
+  if (base.rows) {
+    LION_UNROLL_BY(16)
+    for (Index i = 0; i < rows; ++i) {
+      const A* const from = base.rows + i * base.stride;
+      sums[i][0] += load(from), sums[i][1] += load(from + W);
+    }
+  }
   LION_UNROLL_BY(16)
   for (Index i = 0; i < rows; ++i) {
-    A* to = c + i * c_stride;
-    store(to, load(to) + sums[i][0]);
-    store(to + W, load(to + W) + sums[i][1]);
+    store(c + i * c_stride, sums[i][0]);
+    store(c + i * c_stride + W, sums[i][1]);
   }
 }
 
 /// A block of m ≤ `rows` rows with all strips, while it is in the first cache.
 template <Index rows, bool turned, class A>
-void add_rows_block(A* c, Index c_stride, Index m, LinearRows<turned, A> a, std::span<const A* const> strips,
-                    Index depth, LinesAhead& ahead, Index count) {
+void block_product(A* c, Index c_stride, Base<A> base, Index m, LinearRows<turned, A> a,
+                   std::span<const A* const> strips, Index depth, LinesAhead& ahead, Index count) {
   if constexpr (rows > 1) {
-    if (m < rows) return add_rows_block<rows - 1>(c, c_stride, m, a, strips, depth, ahead, count);
+    if (m < rows) return block_product<rows - 1>(c, c_stride, base, m, a, strips, depth, ahead, count);
   }
   for (std::size_t s = 0; s < strips.size(); ++s) {
-    add_rows_block<rows>(c + static_cast<Index>(s) * kStripWidth<A>, c_stride, a, strips[s], depth, ahead, count);
+    const Index j = static_cast<Index>(s) * kStripWidth<A>;
+    block_product<rows>(c + j, c_stride, base.from(0, j), a, strips[s], depth, ahead, count);
   }
 }
 
 /// The same for any number of rows: in blocks as equal as can be, since short ones take as long as longer ones.
 template <bool turned, class A>
-void add_rows(A* c, Index c_stride, Index m, LinearRows<turned, A> a, std::span<const A* const> strips, Index depth,
-              LinesAhead ahead = {}) {
+void rows_product(A* c, Index c_stride, Base<A> base, Index m, LinearRows<turned, A> a,
+                  std::span<const A* const> strips, Index depth, LinesAhead ahead = {}) {
   const Index blocks = (m + kLinearBlock - 1) / kLinearBlock;
   const Index steps = blocks * static_cast<Index>(strips.size()) * ((depth + kAskStep - 1) / kAskStep);
   const Index count = steps > 0 ? (ahead.lines() + steps - 1) / steps : 0;
   for (Index k = 0, i = 0; k < blocks; ++k) {
     const Index n = m / blocks + (k < m % blocks ? 1 : 0);
-    add_rows_block<kLinearBlock>(c + i * c_stride, c_stride, n, a.from(i, 0), strips, depth, ahead, count);
+    block_product<kLinearBlock>(c + i * c_stride, c_stride, base.from(i, 0), n, a.from(i, 0), strips, depth, ahead,
+                                count);
     i += n;
   }
 }
 
-/// y [n,m] += x [n,all] · the strips of weights that `strip(j, p, depth, memory)` gives for outputs j … j +
+/// y [n,m] = base + x [n,all] · the strips of weights that `strip(j, p, depth, memory)` gives for outputs j … j +
 /// kStripWidth, entries p … p + depth of each: [depth, kStripWidth], anywhere or in `memory`; `ahead(j, p, depth)` says
 /// where kStrips of them come from. A last strip that y has not all columns of must be whole. The order of every sum is
 /// that of the depth, whatever n is.
 template <bool turned, class A, class Strip, class WhereFrom>
-void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&& strip, WhereFrom&& ahead) {
+void strip_product(Matrix<A>& y, Base<A> base, LinearRows<turned, A> x, Index all, Strip&& strip, WhereFrom&& ahead) {
   constexpr Index width = kStripWidth<A>, together = static_cast<Index>(kStrips) * width;
   alignas(kAlignment) A memory[kStrips * kStripDepth * width];
   const A* strips[kStrips];
-  for (Index p = 0; p < all; p += kStripDepth) {  // outermost: so much of x stays in the second cache
+  for (Index p = 0; p == 0 || p < all; p += kStripDepth) {  // outermost: so much of x stays in the second cache
     const Index depth = (std::min)(kStripDepth, all - p);
+    if (p > 0) base = Base<A>::of(y);
     for (Index j = 0; j < y.cols(); j += together) {
       std::size_t count = 0;
       for (Index at = j; at + width <= y.cols() && count < kStrips; at += width, ++count) {
@@ -210,19 +263,21 @@ void add_strip_product(Matrix<A>& y, LinearRows<turned, A> x, Index all, Strip&&
       const Index deeper = p + depth < all ? p + depth : 0, then = (std::min)(kStripDepth, all - deeper);
       const LinesAhead next =
           j + together < y.cols() ? ahead(j + together, p, depth) : ahead(deeper > 0 ? 0 : j + together, deeper, then);
-      add_rows(y.data() + j, y.outerStride(), y.rows(), x.from(0, p), {strips, count}, depth, next);
+      rows_product(y.data() + j, y.outerStride(), base.from(0, j), y.rows(), x.from(0, p), {strips, count}, depth,
+                   next);
       const Index last = j + static_cast<Index>(count) * width;
       if (count == kStrips || last == y.cols()) continue;
       // Columns that are not a whole strip: some rows at a time on the side.
       constexpr Index aside = 4 * kLinearBlock;
       alignas(kAlignment) A sums[aside * width];
+      Matrix<A> narrow = matrix(y.data() + last, y.rows(), y.cols() - last, y.outerStride());
+      base.from(0, last).fill(narrow);
       const A* const part = strip(last, p, depth, memory + static_cast<Index>(count) * width * depth);
       for (Index i = 0; i < y.rows(); i += aside) {
         const Index n = (std::min)(aside, y.rows() - i);
-        std::fill_n(sums, n * width, A(0));
-        add_rows(sums, width, n, x.from(i, p), std::span<const A* const>(&part, 1), depth);
+        rows_product(sums, width, Base<A>(), n, x.from(i, p), std::span<const A* const>(&part, 1), depth);
         for (Index r = 0; r < n; ++r) {
-          for (Index c = 0; c < y.cols() - last; ++c) y(i + r, last + c) += sums[r * width + c];
+          for (Index c = 0; c < narrow.cols(); ++c) narrow(i + r, c) += sums[r * width + c];
         }
       }
     }
@@ -257,7 +312,7 @@ Index add_copied_strips(Matrix<A>& y, LinearRows<turned, A> x, const ConstMatrix
     }
     return memory;
   };
-  add_strip_product(strips, x, b.rows(), copy, [&](Index j, Index p, Index depth) {
+  strip_product(strips, Base<A>::of(strips), x, b.rows(), copy, [&](Index j, Index p, Index depth) {
     const Index n = (std::min)(static_cast<Index>(kStrips) * width, whole - j);
     return n > 0 ? lines_of(b.data() + p * b.outerStride() + j, depth, n, b.outerStride()) : LinesAhead();
   });
@@ -266,10 +321,13 @@ Index add_copied_strips(Matrix<A>& y, LinearRows<turned, A> x, const ConstMatrix
 
 }  // namespace detail
 
-/// y += x·wᵀ: x [N,I], w [O,I], y [N,O], rows any distance apart.
+/// y = base + x·wᵀ: x [N,I], w [O,I], y [N,O], rows any distance apart.
 template <class A>
-void add_linear_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
-  if constexpr (kBlas) return void(y.noalias() += x * w.transpose());
+void linear_product(Matrix<A> y, Base<A> base, ConstMatrix<A> x, ConstMatrix<A> w) {
+  if constexpr (kBlas) {
+    base.fill(y);
+    return void(y.noalias() += x * w.transpose());
+  }
   constexpr Index width = detail::kStripWidth<A>;
   const Index whole = y.cols() / width * width;
   Matrix<A> strips = matrix(y.data(), y.rows(), whole, y.outerStride());
@@ -277,14 +335,15 @@ void add_linear_product(Matrix<A> y, ConstMatrix<A> x, ConstMatrix<A> w) {
     detail::turn(w.data() + j * w.outerStride() + p, w.outerStride(), depth, memory);
     return memory;
   };
-  detail::add_strip_product(strips, detail::rows_of<A>(x), x.cols(), turn, [&](Index j, Index p, Index depth) {
+  detail::strip_product(strips, base, detail::rows_of<A>(x), x.cols(), turn, [&](Index j, Index p, Index depth) {
     const Index n = (std::min)(static_cast<Index>(detail::kStrips) * width, w.rows() - j);
     return n > 0 ? detail::lines_of(w.data() + j * w.outerStride() + p, n, depth, w.outerStride()) : LinesAhead();
   });
   if (whole == y.cols()) return;
   const Index rest = y.cols() - whole;
-  add_product(matrix(y.data() + whole, y.rows(), rest, y.outerStride()), x,
-              matrix(w.data() + whole * w.outerStride(), rest, x.cols(), w.outerStride()).transpose());
+  Matrix<A> narrow = matrix(y.data() + whole, y.rows(), rest, y.outerStride());
+  base.from(0, whole).fill(narrow);
+  add_product(narrow, x, matrix(w.data() + whole * w.outerStride(), rest, x.cols(), w.outerStride()).transpose());
 }
 
 /// y += x·w: x [N,O], w [O,I], y [N,I], rows any distance apart.

@@ -58,7 +58,9 @@ void add_block(float* y, Index stride, Index rows, Index columns, const float*, 
 /// By dot products: the rows are converted, some of the depth at a time, into tiles; every strip of weights meets all
 /// of them while it is in the first cache. `multiply(a0, a1, b, next, steps, sums, stride, add)` as multiply_tiles.
 template <class Kind, class F>
-void add_dot_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output, F&& multiply) {
+void dot_product(Matrix<float>& y, Base<float> base, const ConstMatrix<float>& x, const PackedMatrix& w, Index output,
+                 F&& multiply) {
+  base.fill(y);
   using Entry = typename Kind::Entry;
   constexpr Index block = kBlockDepth<Entry>, most = kPackedRows;
   constexpr Index tile = kTileRows * block, block_size = PackedMatrix::block_size<Entry>();
@@ -137,14 +139,15 @@ static_assert(kFloatStrip == kStripWidth<float> && kBlockStrip / 2 % kWidth<floa
               kStripDepth % kBlockDepth<std::int8_t> == 0);
 
 /// By float weights, packed as such or unpacked a few strips at a time.
-inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, const PackedMatrix& w, Index output) {
+inline void unpacked_product(Matrix<float>& y, Base<float> base, const ConstMatrix<float>& x, const PackedMatrix& w,
+                             Index output) {
   const auto strip = [&](Index j, Index p, Index depth, float* memory) -> const float* {
     if (w.type() == WeightType::float32) return w.strip(output + j) + p * kFloatStrip;
     w.type() == WeightType::int8 ? unpack<std::int8_t>(w, output + j, p, depth, memory)
                                  : unpack<std::uint16_t>(w, output + j, p, depth, memory);
     return memory;
   };
-  add_strip_product(y, rows_of<float>(x), x.cols(), strip, [&](Index j, Index p, Index depth) {
+  strip_product(y, base, rows_of<float>(x), x.cols(), strip, [&](Index j, Index p, Index depth) {
     const Index first = output + j, strips = (std::min<Index>)(kStrips, (w.out() - first) / kFloatStrip);
     if (strips <= 0) return LinesAhead();
     if (w.type() == WeightType::float32) {
@@ -161,18 +164,19 @@ inline void add_unpacked_product(Matrix<float>& y, const ConstMatrix<float>& x, 
 
 }  // namespace detail
 
-/// y [n,m] += x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most kPackedRows. Rows are
-/// rounded to bfloat16 or to int8 where converts_rows says so; else only the weights are.
-inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const PackedMatrix& w, Index output) {
+/// y [n,m] = base + x [n,I] · (m outputs of w from `output` on, a multiple of kBlockStrip)ᵀ, n at most kPackedRows.
+/// Rows are rounded to bfloat16 or to int8 where converts_rows says so; else only the weights are.
+inline void packed_product(Matrix<float> y, Base<float> base, ConstMatrix<float> x, const PackedMatrix& w,
+                           Index output) {
 #ifdef LION_TILE_REGISTERS
   if (w.type() != WeightType::float32 && tile_registers()) {
     const TileScope scope;
     if (w.type() == WeightType::int8) {
-      return detail::add_dot_product<Int8Dots>(y, x, w, output, [](auto* a0, auto* a1, auto... of) {
+      return detail::dot_product<Int8Dots>(y, base, x, w, output, [](auto* a0, auto* a1, auto... of) {
         multiply_tiles<Int8Dots>({a0, a1}, of...);
       });
     }
-    return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, [](auto* a0, auto* a1, auto... of) {
+    return detail::dot_product<Bfloat16Dots>(y, base, x, w, output, [](auto* a0, auto* a1, auto... of) {
       multiply_tiles<Bfloat16Dots>({a0, a1}, of...);
     });
   }
@@ -181,8 +185,8 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
   if (w.type() == WeightType::int8) {
     alignas(kAlignment) std::int32_t lowered[kBlockStrip];
     const std::int8_t* of = nullptr;  // the strip that they belong to
-    return detail::add_dot_product<RaisedInt8Dots>(
-        y, x, w, output,
+    return detail::dot_product<RaisedInt8Dots>(
+        y, base, x, w, output,
         [&](auto* a0, auto* a1, auto* b, auto* next, Index steps, std::int32_t* sums, Index stride, bool) {
           if (b != of) lower_sums(b, steps, lowered);
           of = b;
@@ -192,10 +196,10 @@ inline void add_packed_product(Matrix<float> y, ConstMatrix<float> x, const Pack
 #endif
 #ifdef LION_BFLOAT16_DOTS
   if (w.type() == WeightType::bfloat16) {
-    return detail::add_dot_product<Bfloat16Dots>(y, x, w, output, [](auto... of) { multiply_blocks(of...); });
+    return detail::dot_product<Bfloat16Dots>(y, base, x, w, output, [](auto... of) { multiply_blocks(of...); });
   }
 #endif
-  detail::add_unpacked_product(y, x, w, output);
+  detail::unpacked_product(y, base, x, w, output);
 }
 
 }  // namespace lion::cpu

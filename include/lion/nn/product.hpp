@@ -74,23 +74,10 @@ void for_each_layer_tile(Index rows, std::size_t layers, Index cols, Index tile_
                 });
 }
 
-/// out = residual + bias, whatever there is of them: one pass, since with a short depth this costs as much as a
-/// product.
+/// residual + bias, whatever there is of them, from a row and a column of the residual on; the bias is of that column.
 template <Real S>
-void start_rows(const View<const S, 2>& residual, const S* bias, Index row, Index col, cpu::Matrix<S>& out) {
-  using Row = Eigen::Map<Eigen::Array<S, 1, -1>>;
-  using ConstRow = Eigen::Map<const Eigen::Array<S, 1, -1>>;
-  for (Index r = 0; r < out.rows(); ++r) {
-    Row to(&out(r, 0), out.cols());
-    const S* from = residual ? residual.at(row + r, col) : nullptr;
-    if (from && bias) {
-      to = ConstRow(from, to.size()) + ConstRow(bias, to.size());
-    } else if (bias || (from && from != to.data())) {
-      std::copy_n(bias ? bias : from, to.size(), to.data());
-    } else if (!from) {
-      to.setZero();
-    }
-  }
+cpu::Base<S> base_of(const View<const S, 2>& residual, const S* bias, Index row, Index col) {
+  return {residual ? residual.at(row, col) : nullptr, residual ? residual.stride(0) : 0, bias};
 }
 
 /// then(row) of every row.
@@ -124,8 +111,8 @@ void linear_product(const View<const S, 2>& x, Layers<const S> w, Layers<const S
       y.extent(0), w.size(), out, rows, columns, executor, [&](std::size_t p, Index i, Index n, Index j, Index m) {
         const Index column = static_cast<Index>(p) * out + j;
         auto tile = detail::map(y, i, n, column, m);
-        detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
-        cpu::add_linear_product<S>(tile, detail::map(x, i, n, 0, in), cpu::matrix(w[p] + j * in, m, in));
+        const auto base = detail::base_of(residual, bias[p] ? bias[p] + j : nullptr, i, column);
+        cpu::linear_product<S>(tile, base, detail::map(x, i, n, 0, in), cpu::matrix(w[p] + j * in, m, in));
         detail::finish_rows(then, tile);
       });
 }
@@ -147,8 +134,8 @@ void packed_product(const View<const S, 2>& x, Layers<const cpu::PackedMatrix> w
                               [&](std::size_t p, Index j, Index m, Index i, Index n) {
                                 const Index column = static_cast<Index>(p) * out + j;
                                 auto tile = detail::map(y, i, n, column, m);
-                                detail::start_rows(residual, bias[p] ? bias[p] + j : nullptr, i, column, tile);
-                                cpu::add_packed_product(tile, detail::map(x, i, n, 0, in), *w[p], j);
+                                const auto base = detail::base_of(residual, bias[p] ? bias[p] + j : nullptr, i, column);
+                                cpu::packed_product(tile, base, detail::map(x, i, n, 0, in), *w[p], j);
                                 detail::finish_rows(then, tile);
                               });
 }
