@@ -150,8 +150,8 @@ inline constexpr Index kBytesAhead = 4096;
 /// c [rows, strip] = base + a [rows, depth] · b [depth, strip], the sums in registers; asks for `count` lines with
 /// every kAskStep of the depth.
 template <Index rows, bool turned, class A>
-inline void block_product(A* c, Index c_stride, Base<A> base, LinearRows<turned, A> a, const A* b, Index depth,
-                          LinesAhead& ahead, Index count) {
+inline void block_product(A* c, Index c_stride, const Base<A>& base, const LinearRows<turned, A>& a, const A* b,
+                          Index depth, LinesAhead& ahead, Index count) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[rows][2] = {};
   if (base.bias) {
@@ -216,7 +216,7 @@ inline void block_product(A* c, Index c_stride, Base<A> base, LinearRows<turned,
 
 /// A block of m ≤ `rows` rows with all strips, while it is in the first cache.
 template <Index rows, bool turned, class A>
-void block_product(A* c, Index c_stride, Base<A> base, Index m, LinearRows<turned, A> a,
+void block_product(A* c, Index c_stride, const Base<A>& base, Index m, const LinearRows<turned, A>& a,
                    std::span<const A* const> strips, Index depth, LinesAhead& ahead, Index count) {
   if constexpr (rows > 1) {
     if (m < rows) return block_product<rows - 1>(c, c_stride, base, m, a, strips, depth, ahead, count);
