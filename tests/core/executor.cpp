@@ -1,6 +1,7 @@
 #include "lion/core/executor.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -115,6 +116,32 @@ TEST_CASE("what the workers wrote is seen by the caller, round after round") {
     pool.parallel_for(64, [&](Index i) { values[static_cast<std::size_t>(i)] += i * round; });
   }
   for (Index i = 0; i < 64; ++i) REQUIRE(values[static_cast<std::size_t>(i)] == i * (199 * 200 / 2));
+}
+
+TEST_CASE("threads that sleep at once are woken, and those that look out find work: with pauses of any length") {
+  using std::chrono::microseconds;
+  for (const microseconds patience : {microseconds(0), microseconds(20), microseconds(1000)}) {
+    ThreadPool pool(3, patience);
+    Index sum = 0;
+    for (Index round = 0; round < 60; ++round) {
+      if (round % 3 > 0) std::this_thread::sleep_for(microseconds(round % 3 == 1 ? 20 : 300));
+      std::atomic<Index> total = 0;
+      pool.parallel_for(7, [&](Index i) {
+        if (i == round % 7) std::this_thread::sleep_for(microseconds(50));  // the others are done, and wait
+        total += i;
+      });
+      sum += total;
+    }
+    REQUIRE(sum == 60 * 21);
+  }
+}
+
+TEST_CASE("a pool ends whatever its threads are at") {
+  for (int round = 0; round < 20; ++round) {
+    ThreadPool pool(4, std::chrono::microseconds(round % 2 == 0 ? 0 : 200));
+    if (round % 4 < 2) require_each_once(pool, 9);
+    if (round % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(500));
+  }
 }
 
 TEST_CASE("a pool works with all of its threads") {

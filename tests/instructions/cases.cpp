@@ -42,6 +42,7 @@ constexpr Case kCases[] = {{"linear_chunk", run<mask::Linear, form::Chunk>, fals
                            {"decay_chunk", run<mask::Decay, form::Chunk>, false},
                            {"decay_rnn", run<mask::Decay, form::Rnn>, false},
                            {"selective_full", run<mask::Selective, form::Full>, false},
+                           {"decay_chunk_backward", run<mask::Decay, form::Chunk>, true},
                            {"selective_chunk_backward", run<mask::Selective, form::Chunk>, true}};
 
 }  // namespace

@@ -7,8 +7,15 @@ using namespace lion;
 using namespace nn_test;
 
 TEST_CASE("y = x Wᵀ + b (+ residual), at sizes around the panels and strips") {
-  for (const auto& [n, in, out] :
-       {Shape<3>{1, 1, 1}, {1, 7, 3}, {3, 129, 5}, {130, 3, 257}, {257, 65, 131}, {5, 300, 1}, {525, 400, 70}}) {
+  for (const auto& [n, in, out] : {Shape<3>{1, 1, 1},
+                                   {1, 7, 3},
+                                   {3, 129, 5},
+                                   {130, 3, 257},
+                                   {257, 65, 131},
+                                   {5, 300, 1},
+                                   {525, 400, 70},
+                                   {20, 1600, 70},
+                                   {3, 0, 70}}) {
     nn::Linear<double> layer("l", in, out);
     fill(layer, 1, 1);
     const auto x = tensor<double, 2>({n, in}, 3);

@@ -91,7 +91,8 @@ class ThreadPool {
 
   /// `threads` in all, the calling one included; 0 takes the machine's. Returns when all of them run. With a `patience`
   /// of 0 they sleep at once.
-  explicit ThreadPool(Index threads = 0, std::chrono::microseconds patience = kPatience) : patience_(patience) {
+  explicit ThreadPool(Index threads = 0, std::chrono::microseconds patience = kPatience)
+      : patience_((std::min<std::chrono::microseconds>)(patience, std::chrono::hours(1))) {  // a time that can be added
     if (threads <= 0) threads = (std::max<Index>)(1, static_cast<Index>(std::thread::hardware_concurrency()));
     try {
       for (Index t = 1; t < threads; ++t) workers_.emplace_back([this] { work(); });

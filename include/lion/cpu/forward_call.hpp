@@ -155,8 +155,9 @@ void forward_half(const AttentionInputs<typename Types::T>& in, typename Types::
   ForwardWalkOf<Types, Finish&>(head, rows, lane.tiles).pass(pass, options.plan, incoming, of_earlier, of_later);
 }
 
-/// y and δ from the complete sums of a tile (math.md §1): take(row, n [E], factor, δ), y being factor · n, or 0
-/// whatever n is where the factor is. `take` is a copy, as what it holds by value then stays in registers.
+/// y and δ from the complete sums n [rows, E] and d [kTile] of a tile (math.md §1): take(row, n_row, factor, δ), y
+/// being factor · n, or 0 whatever n is where the factor is. `take` is a copy, as what it holds by value then stays in
+/// registers.
 template <class Normaliser, class A, class Take>
 void divide_rows(Tile<A> n, const A* d, Index rows, double epsilon, A share, Take take) {
   A delta[kTile] = {}, factor[kTile];
@@ -164,7 +165,8 @@ void divide_rows(Tile<A> n, const A* d, Index rows, double epsilon, A share, Tak
     for (Index i = 0; i < rows; i += kWidth<A>) {
       const Packed<A> sum = share * load(d + i) + static_cast<A>(epsilon);
       store(delta + i, sum);
-      store<A>(factor + i, sum == A(0) ? filled(A(0)) : share / sum);
+      const Packed<A> quotient = share / (sum == A(0) ? filled(A(1)) : sum);
+      store<A>(factor + i, sum == A(0) ? filled(A(0)) : quotient);
     }
   } else {
     std::fill_n(factor, rows, share);

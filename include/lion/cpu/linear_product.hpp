@@ -140,8 +140,7 @@ template <bool turned, class A>
 struct LinearRows {
   const A* data;
   Index stride;
-  const A& operator()(Index i, Index p) const { return turned ? data[p * stride + i] : data[i * stride + p]; }
-  LinearRows from(Index i, Index p) const { return {&(*this)(i, p), stride}; }
+  LinearRows from(Index i, Index p) const { return {data + (turned ? p * stride + i : i * stride + p), stride}; }
 };
 
 /// How far ahead of what is multiplied a strip is asked for, from the second cache into the first.
@@ -154,11 +153,6 @@ inline void block_product(A* c, Index c_stride, const Base<A>& base, const Linea
                           Index depth, LinesAhead& ahead, Index count) {
   constexpr Index W = kWidth<A>;
   Packed<A> sums[rows][2] = {};
-  if (base.bias) {
-    const Packed<A> left = load(base.bias), right = load(base.bias + W);
-    LION_UNROLL_BY(16)
-    for (Index i = 0; i < rows; ++i) sums[i][0] = left, sums[i][1] = right;
-  }
   // Where they will be wanted at the end, which the processor does not see coming.
   LION_UNROLL_BY(16)
   for (Index i = 0; i < rows; ++i) {
@@ -178,7 +172,7 @@ inline void block_product(A* c, Index c_stride, const Base<A>& base, const Linea
   // and fetching them again took up to 5 % of the time.
   const char* fives[(rows + 4) / 5];
   LION_UNROLL_BY(4)
-  for (Index i = 0; i < rows; i += 5) fives[i / 5] = reinterpret_cast<const char*>(&a(i, 0));
+  for (Index i = 0; i < rows; i += 5) fives[i / 5] = reinterpret_cast<const char*>(a.from(i, 0).data);
   const auto multiply = [&](Index steps) {
     for (; steps > 0; --steps) {
       const Packed<A> left = load(b), right = load(b + W);
@@ -199,6 +193,11 @@ inline void block_product(A* c, Index c_stride, const Base<A>& base, const Linea
   for (Index p = 0; p < depth; p += kAskStep) {
     ahead.ask(count);
     multiply((std::min)(kAskStep, depth - p));
+  }
+  if (base.bias) {  // not what sums begin as: they would be rounded at its size with every step
+    const Packed<A> left = load(base.bias), right = load(base.bias + W);
+    LION_UNROLL_BY(16)
+    for (Index i = 0; i < rows; ++i) sums[i][0] += left, sums[i][1] += right;
   }
   if (base.rows) {
     LION_UNROLL_BY(16)

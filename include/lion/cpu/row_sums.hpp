@@ -33,7 +33,7 @@ struct RowSums {
     size = tile.size;
     width = padded<A>(head.E);
     d = scratch_d;
-    std::fill_n(d, tile.size, A(0));
+    std::fill_n(d, padded<A>(tile.size), A(0));  // divided by vectors
     // Sums are made where they wait, if products can write there.
     in_place = waiting_n.data && !head.order && head.E % kWidth<A> == 0;
     n = in_place ? Tile<A>{waiting_n(tile.first), waiting_n.stride} : scratch_n;

@@ -110,9 +110,9 @@ void enter(State<A, by_value>& state, Fade<A> across, Tile<X> x, Tile<Y> y, cons
 }
 
 /// What a state is to the gradient of one decay per head: each of its terms times the number of tokens of the tiles
-/// that it has crossed whole; `state` crosses one more, of n tokens, before those enter. With it dℓ = Σ |i−j| A_ij P_ij
-/// is a sum without cancellation, where the difference of sums over pairs seen from both their ends loses L^1.5
-/// roundings (math.md §4, last line but one). What a pair crosses of its own tiles is known where they look.
+/// that it has crossed whole; `state` crosses one more, of n tokens, before those enter. With it dℓ = Σ |i−j| A_ij
+/// (dn'_i·v'_j) is a sum without cancellation, where the difference of sums over pairs seen from both their ends loses
+/// L^1.5 roundings (math.md §4, last line but one). What a pair crosses of its own tiles is known where they look.
 template <class A, bool by_value>
 void cross(State<A, by_value>& crossed, const State<A, by_value>& state, Fade<A> across, Index n) {
   if (state.zero) return;
