@@ -118,7 +118,7 @@ void check_rows(Random& random, Index tokens, Index width) {
       return cuda::Mlp<T>(image, "mlp.fc1", "mlp.fc2", width);
     });
     Matrix<T> x(random, tokens, width, 0), y(random, tokens, width), wide(tokens, 3 * width);
-    std::vector<float> scratch(static_cast<std::size_t>(tokens * 3 * width));
+    std::vector<float> scratch(static_cast<std::size_t>(host.scratch_size(tokens)));
     host.forward(x.exact(), y.exact(), y.exact(), scratch.data(), executor);
     mlp.forward(queue, x.seen(), y.view(), wide.view().data());
     CHECK(y.error(y.exact()) <= layer_limit<T>());
