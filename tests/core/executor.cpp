@@ -120,7 +120,7 @@ TEST_CASE("what the workers wrote is seen by the caller, round after round") {
 
 TEST_CASE("threads that sleep at once are woken, and those that look out find work: with pauses of any length") {
   using std::chrono::microseconds;
-  for (const microseconds patience : {microseconds(0), microseconds(20), microseconds(1000)}) {
+  for (const microseconds patience : {microseconds(0), microseconds(20), microseconds(1000), microseconds::max()}) {
     ThreadPool pool(3, patience);
     Index sum = 0;
     for (Index round = 0; round < 60; ++round) {

@@ -86,7 +86,8 @@ class Executor {
 class ThreadPool {
  public:
   /// How long a thread that waits, for a call or for the others to end one, looks out before it sleeps; meanwhile it
-  /// yields to whoever else wants to run. To wake two threads takes some 80 µs, a fifth of a short call.
+  /// yields to whoever else wants to run. A call of a model is hundreds of rounds with little between them, and to
+  /// wake who sleeps takes tens of microseconds in each.
   static constexpr std::chrono::microseconds kPatience{200};
 
   /// `threads` in all, the calling one included; 0 takes the machine's. Returns when all of them run. With a `patience`

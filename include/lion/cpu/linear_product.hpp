@@ -1,8 +1,8 @@
 #pragma once
 /// The products of a linear layer, forward and backward, of matrices larger than the caches. Eigen's packs both factors
-/// anew for every 128 rows; laying out one of them alone, once for up to 512 rows, takes 0.8 of its time and reaches
-/// 0.79 to 0.82 of the peak at a base model's layers, 1,576 rows. The weight gradient lays out both, takes 0.7 to 0.76
-/// of Eigen's time and reaches 0.77 to 0.79 (bench/linear.cpp, AVX-512).
+/// anew for every 128 rows; laying out one of them alone, once for up to 512 rows, takes 0.74 to 0.86 of its time and
+/// reaches 0.78 to 0.88 of the peak at a base model's layers, 1,576 rows. The weight gradient lays out both, takes 0.70
+/// to 0.73 of Eigen's time and reaches 0.77 to 0.83 (bench/linear.cpp, AVX-512).
 
 #include <algorithm>
 #include <span>
@@ -147,7 +147,7 @@ struct LinearRows {
 inline constexpr Index kBytesAhead = 4096;
 
 /// c [rows, strip] = base + a [rows, depth] · b [depth, strip], the sums in registers; asks for `count` lines with
-/// every kAskStep of the depth.
+/// every kAskStep of the depth. base and a by reference: copied, they would wait for the stores of the block before.
 template <Index rows, bool turned, class A>
 inline void block_product(A* c, Index c_stride, const Base<A>& base, const LinearRows<turned, A>& a, const A* b,
                           Index depth, LinesAhead& ahead, Index count) {
